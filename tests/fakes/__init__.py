@@ -1,0 +1,1 @@
+"""Stand-ins that we own for what lives outside the process."""

@@ -1,0 +1,402 @@
+"""An in-memory registry on loopback: the distribution API with authentication, a log of requests, and faults to order.
+
+    async with FakeRegistry() as registry:
+        repository = Repository(registry.host, "app")
+        registry.faults.append(status(503, method="PUT", times=1))
+
+It checks what it stores as distribution does: digests of blobs, and that a manifest's parts are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+_PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<kind>manifests|blobs/uploads|blobs|tags)/(?P<rest>.*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    status: int
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.status}"
+
+
+Handler = Callable[["FakeRegistry", web.Request, bytes], Awaitable[web.StreamResponse | None]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """What happens instead of the regular answer, to the next ``times`` requests that match.
+
+    ``path`` is a pattern to be found in the path. A ``before`` fault happens before credentials are looked at and the
+    body is read.
+    """
+
+    act: Handler
+    method: str | None = None
+    path: str = ""
+    times: int = 1
+
+    def matches(self, request: web.Request) -> bool:
+        """Say whether the request is one of those meant."""
+        return self.times > 0 and self.method in (None, request.method) and bool(re.search(self.path, request.path))
+
+
+def status(code: int, *, errors: Any = None, headers: Mapping[str, str] | None = None, **meant: Any) -> Fault:
+    """Answer with a status, error entries and headers."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        return web.json_response({"errors": errors or []}, status=code, headers=headers)
+
+    return Fault(act=act, **meant)
+
+
+def reset(**meant: Any) -> Fault:
+    """Drop the connection without an answer."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        raise ConnectionResetError
+
+    return Fault(act=act, **meant)
+
+
+def truncated(after: int, *, abort: bool = False, **meant: Any) -> Fault:
+    """Send a blob's or manifest's first bytes only, and close (or reset) the connection."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        content, media_type = registry.content_of(request)
+        response = web.StreamResponse(headers={"Content-Type": media_type, "Content-Length": str(len(content))})
+        await response.prepare(request)
+        await response.write(content[:after])
+        assert request.transport is not None
+        if abort:
+            await asyncio.sleep(0.02)
+            request.transport.abort()
+        else:
+            request.transport.close()
+        return response
+
+    return Fault(act=act, **meant)
+
+
+def instead(content: bytes, *, headers: Mapping[str, str] | None = None, **meant: Any) -> Fault:
+    """Answer 200 with other content."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        return web.Response(body=content, headers=headers)
+
+    return Fault(act=act, **meant)
+
+
+def redirect(url: Callable[[web.Request], str], *, code: int = 307, **meant: Any) -> Fault:
+    """Redirect to another URL."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        return web.Response(status=code, headers={"Location": url(request)}, text="elsewhere")
+
+    return Fault(act=act, **meant)
+
+
+def stall(seconds: float, **meant: Any) -> Fault:
+    """Say nothing for some time, and then answer as usual."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> None:
+        await asyncio.sleep(seconds)
+
+    return Fault(act=act, **meant)
+
+
+@dataclass(slots=True)
+class _Repository:
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class FakeRegistry:
+    """The registry. ``auth`` is ``none``, ``basic`` or ``bearer``; without a right password, tokens are ``anonymous``.
+
+    ``mounts`` says whether mounts are done, ``location`` rewrites the Location of uploads, ``anonymous`` are the
+    actions that nobody needs a password for.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: str = "none",
+        users: Mapping[str, str] | None = None,
+        identity_tokens: frozenset[str] = frozenset(),
+        anonymous: frozenset[str] = frozenset(),
+    ) -> None:
+        self.auth = auth
+        self.users = dict(users or {})
+        self.identity_tokens = identity_tokens
+        self.anonymous = anonymous
+        self.mounts = True
+        self.accepts_anything = False
+        self.expires_in: int | None = 300
+        self.location: Callable[[str], str] = lambda path: path
+        self.realm: str | None = None
+        self.latency = 0.0
+        self.log: list[Logged] = []
+        self.faults: list[Fault] = []
+        self.repositories: dict[str, _Repository] = {}
+        self.connections: set[object] = set()
+        self.valid_tokens: dict[str, frozenset[tuple[str, str]]] = {}
+        self._uploads: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, auto_decompress=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    @property
+    def host(self) -> str:
+        """The registry's name in references."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The registry's base URL."""
+        return f"http://{self.host}"
+
+    def repository(self, name: str) -> _Repository:
+        """Return the content of a repository, made if need be."""
+        return self.repositories.setdefault(name, _Repository())
+
+    def add_blob(self, name: str, content: bytes) -> str:
+        """Put a blob there without a request; return its digest."""
+        digest = _sha256(content)
+        self.repository(name).blobs[digest] = content
+        return digest
+
+    def add_manifest(self, name: str, content: bytes, media_type: str, *, tag: str | None = None) -> str:
+        """Put a manifest there without a request; return its digest."""
+        digest = _sha256(content)
+        self.repository(name).manifests[digest] = (media_type, content)
+        if tag:
+            self.repository(name).tags[tag] = digest
+        return digest
+
+    def requests(self, method: str | None = None, path: str = "") -> list[Logged]:
+        """Return the logged requests that match."""
+        return [entry for entry in self.log if method in (None, entry.method) and re.search(path, entry.path)]
+
+    def content_of(self, request: web.Request) -> tuple[bytes, str]:
+        """Return what a GET would send: content and media type."""
+        match = _PATH.fullmatch(request.path)
+        assert match, request.path
+        repository = self.repository(match["name"])
+        if match["kind"] == "blobs":
+            return repository.blobs[match["rest"]], "application/octet-stream"
+        media_type, content = repository.manifests[repository.tags.get(match["rest"], match["rest"])]
+        return content, media_type
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.connections.add(request.transport)
+        body = await request.read()
+        try:
+            if self.latency:
+                await asyncio.sleep(self.latency)
+            response = await self._faulty(request, body) or self._denied(request) or self._answer(request, body)
+        except ConnectionResetError:
+            self._note(request, body, 0)
+            raise
+        self._note(request, body, response.status)
+        return response
+
+    def _note(self, request: web.Request, body: bytes, code: int) -> None:
+        self.log.append(
+            Logged(
+                method=request.method,
+                path=request.path,
+                query=dict(request.query),
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=body,
+                status=code,
+            )
+        )
+
+    async def _faulty(self, request: web.Request, body: bytes) -> web.StreamResponse | None:
+        for fault in self.faults:
+            if fault.matches(request):
+                fault.times -= 1
+                return await fault.act(self, request, body)
+        return None
+
+    def _denied(self, request: web.Request) -> web.Response | None:
+        match = _PATH.fullmatch(request.path)
+        if self.auth == "none" or not match:
+            return None
+        action = "pull" if request.method in ("GET", "HEAD") else "push"
+        needed = {(f"repository:{match['name']}", action)}
+        if "from" in request.query:
+            needed.add((f"repository:{request.query['from']}", "pull"))
+        header = request.headers.get("Authorization", "")
+        if self.auth == "basic":
+            fine = self._user(header) is not None or action in self.anonymous
+            challenge = 'Basic realm="fake"'
+        else:
+            fine = needed <= self.valid_tokens.get(header.removeprefix("Bearer "), frozenset())
+            realm = self.realm or f"{self.url}/token"
+            scope = f"repository:{match['name']}:{'pull' if action == 'pull' else 'pull,push'}"
+            challenge = f'Bearer realm="{realm}",service="fake",scope="{scope}"'
+        if fine:
+            return None
+        return _error(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": challenge})
+
+    def _user(self, header: str) -> str | None:
+        kind, _, text = header.partition(" ")
+        if kind != "Basic":
+            return None
+        user, _, password = base64.b64decode(text).decode().partition(":")
+        return user if self.users.get(user) == password else None
+
+    def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.path == "/token":
+            return self._token(request, body)
+        match = _PATH.fullmatch(request.path)
+        if not match:
+            return web.Response(status=200 if request.path == "/v2/" else 404)
+        match match["kind"]:
+            case "manifests":
+                return self._manifest(request, match["name"], match["rest"], body)
+            case "blobs":
+                return self._blob(request, match["name"], match["rest"])
+            case _:
+                return self._upload(request, match["name"], match["rest"], body)
+
+    def _token(self, request: web.Request, body: bytes) -> web.Response:
+        known: bool
+        if request.method == "POST":
+            form = dict(pair.split("=", 1) for pair in body.decode().split("&"))
+            known = form["refresh_token"] in self.identity_tokens
+            scopes = form["scope"].replace("%3A", ":").replace("%2C", ",").replace("%2F", "/").split("+")
+            if not known:
+                return _error(401, "UNAUTHORIZED", "identity token not known")
+        else:
+            header = request.headers.get("Authorization", "")
+            known = self._user(header) is not None
+            scopes = request.query.getall("scope", [])
+            if header and not known:
+                return _error(401, "UNAUTHORIZED", "incorrect username or password")
+        grants = {
+            (scope.rpartition(":")[0], action) for scope in scopes for action in scope.rpartition(":")[2].split(",")
+        }
+        value = f"token-{next(self._numbers)}"
+        self.valid_tokens[value] = frozenset(grant for grant in grants if known or grant[1] in self.anonymous)
+        answer: dict[str, Any] = {"access_token" if request.method == "POST" else "token": value}
+        return web.json_response(answer | ({"expires_in": self.expires_in} if self.expires_in else {}))
+
+    def _manifest(self, request: web.Request, name: str, reference: str, body: bytes) -> web.Response:
+        repository = self.repository(name)
+        if request.method == "PUT":
+            media_type = request.headers.get("Content-Type", "")
+            digest = _sha256(body)
+            if ":" in reference and reference != digest:
+                return _error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+            missing = [] if self.accepts_anything else self._missing(repository, body)
+            if missing:
+                errors = [
+                    {"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry", "detail": found}
+                    for found in missing
+                ]
+                return web.json_response({"errors": errors}, status=404)
+            repository.manifests[digest] = (media_type, body)
+            if ":" not in reference:
+                repository.tags[reference] = digest
+            return web.Response(status=201, headers={"Docker-Content-Digest": digest, "Location": request.path})
+        digest = repository.tags.get(reference, reference)
+        if digest not in repository.manifests:
+            return _error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        media_type, content = repository.manifests[digest]
+        headers = {"Content-Type": media_type, "Docker-Content-Digest": digest}
+        if request.method == "HEAD":
+            return web.Response(headers=headers | {"Content-Length": str(len(content))})
+        return web.Response(body=content, headers=headers)
+
+    def _missing(self, repository: _Repository, content: bytes) -> list[str]:
+        document = json.loads(content)
+        blobs = [*document.get("layers", []), *([document["config"]] if "config" in document else [])]
+        missing = [blob["digest"] for blob in blobs if blob["digest"] not in repository.blobs]
+        children = (child["digest"] for child in document.get("manifests", []))
+        return missing + [child for child in children if child not in repository.manifests]
+
+    def _blob(self, request: web.Request, name: str, digest: str) -> web.Response:
+        content = self.repository(name).blobs.get(digest)
+        if content is None:
+            return _error(404, "BLOB_UNKNOWN", "blob unknown to registry")
+        headers = {"Docker-Content-Digest": digest, "Content-Type": "application/octet-stream"}
+        if request.method == "HEAD":
+            return web.Response(headers=headers | {"Content-Length": str(len(content))})
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", "")):
+            start, end = int(wanted[1]), int(wanted[2])
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+            return web.Response(status=206, body=content[start : end + 1], headers=headers)
+        return web.Response(body=content, headers=headers)
+
+    def _upload(self, request: web.Request, name: str, rest: str, body: bytes) -> web.Response:
+        repository = self.repository(name)
+        if request.method == "POST" and not rest:
+            mount, origin = request.query.get("mount"), request.query.get("from")
+            if mount and origin and self.mounts and mount in self.repository(origin).blobs:
+                repository.blobs[mount] = self.repository(origin).blobs[mount]
+                return web.Response(status=201, headers={"Docker-Content-Digest": mount})
+            session = f"session-{next(self._numbers)}"
+            self._uploads[session] = name
+            path = f"/v2/{name}/blobs/uploads/{session}?_state=signed%2Fstate%3D"
+            return web.Response(status=202, headers={"Location": self.location(path)})
+        if request.method == "PUT" and self._uploads.get(rest) == name:
+            if request.query.get("_state") != "signed/state=" or "signed%2Fstate%3D" not in request.raw_path:
+                return _error(400, "BLOB_UPLOAD_INVALID", "the state was changed")
+            if request.headers.get("Content-Type") != "application/octet-stream":
+                return _error(400, "BLOB_UPLOAD_INVALID", "the body was parsed as something else")
+            if request.query.get("digest") != _sha256(body):
+                return _error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+            del self._uploads[rest]
+            repository.blobs[_sha256(body)] = body
+            return web.Response(status=201, headers={"Docker-Content-Digest": _sha256(body)})
+        return _error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+
+
+def _sha256(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _error(code: int, name: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"errors": [{"code": name, "message": message}]}, status=code, headers=headers)
