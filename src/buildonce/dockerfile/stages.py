@@ -1,0 +1,307 @@
+"""The graph of a Dockerfile's stages: what each is built on, and whose files it takes.
+
+The rules are those of BuildKit, frontend/dockerfile/dockerfile2llb/convert.go. Some of its names are not those that
+one expects: FROM finds only stages above it, and their names in lower case only; ``--from`` ignores case, and of two
+stages of one name it takes the last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from buildonce.diagnostics import Diagnostic
+from buildonce.dockerfile.graph import (
+    ContextSource,
+    Dependency,
+    ImageSource,
+    ResolvedStage,
+    ScratchSource,
+    Source,
+    StageGraph,
+    StageSource,
+    chain,
+    check_stage,
+    final_stages,
+    reachable,
+    refuse_circles,
+    undefined_stage_diagnostic,
+)
+from buildonce.dockerfile.parser import parse_trigger
+from buildonce.dockerfile.platforms import parse_loose_platform, predefined_args
+from buildonce.dockerfile.problems import Fault, SyntaxProblem, diagnose, locate, point, source_lines
+from buildonce.dockerfile.syntax import Copy, Dockerfile, From, Onbuild, Place, Run, Span, Stage, TypedInstruction
+from buildonce.dockerfile.words import expand
+from buildonce.errors import Error
+from buildonce.oci import Platform
+from buildonce.reference import parse_reference
+
+__all__ = [
+    "ContextSource",
+    "Dependency",
+    "ImageSource",
+    "ResolvedStage",
+    "ScratchSource",
+    "Source",
+    "StageGraph",
+    "StageSource",
+    "chain",
+    "check_stage",
+    "final_stages",
+    "reachable",
+    "resolve_stages",
+    "undefined_stage_diagnostic",
+]
+
+_NUMBER = re.compile(r"[+-]?[0-9]+")
+_RESERVED = ("scratch", "context")
+
+
+def resolve_stages(
+    dockerfile: Dockerfile,
+    *,
+    build_args: Mapping[str, str],
+    target_platform: Platform,
+    build_platform: Platform,
+    named_contexts: Collection[str] = (),
+    target: str = "",
+) -> StageGraph:
+    """Return the graph of the Dockerfile's stages.
+
+    ``named_contexts`` are the names of additional build contexts, which go before stages and images of these names;
+    ``target`` is what ``$TARGETSTAGE`` says. Raises `SyntaxProblem` for what BuildKit refuses whatever the target is;
+    see `check_stage` for what it refuses only where it is needed.
+    """
+    predefined = predefined_args(target_platform, build_platform, build_args, target or dockerfile.stages[-1].name)
+    scope = _GlobalScope(dockerfile, build_args, predefined)
+    resolver = _Resolver(dockerfile, scope, target_platform, build_platform, named_contexts)
+    stages = resolver.resolve()
+    graph = StageGraph(
+        dockerfile=dockerfile,
+        stages=stages,
+        global_args=MappingProxyType(scope.values),
+        build_args=MappingProxyType(dict(build_args)),
+        target_platform=target_platform,
+        build_platform=build_platform,
+        named_contexts=frozenset(named_contexts),
+    )
+    refuse_circles(graph)
+    return graph
+
+
+class _GlobalScope:
+    """The arguments before the first FROM; ``needs`` says on which others the value of each depends."""
+
+    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str], predefined: Mapping[str, str]) -> None:
+        self.values = dict(predefined)
+        self.needs: dict[str, frozenset[str]] = {}
+        for arg in dockerfile.global_args:
+            for name, default in arg.pairs:
+                value, used = build_args.get(name), frozenset((name,))
+                if value is None and default is not None:
+                    value, names = self.expand(dockerfile, arg.span, default)
+                    used |= names
+                if value is not None:
+                    self.values[name] = value
+                self.needs[name] = used
+
+    def expand(self, dockerfile: Dockerfile, span: Span, word: str) -> tuple[str, frozenset[str]]:
+        """Return the word expanded, and all arguments on which it depends."""
+        try:
+            expansion = expand(word, self.values, escape=dockerfile.escape)
+        except Fault as fault:
+            raise SyntaxProblem([point(dockerfile, span, fault)]) from fault
+        names = expansion.used | expansion.unset
+        return expansion.text, names.union(*(self.needs.get(name, frozenset()) for name in names))
+
+
+@dataclass(slots=True)
+class _Resolver:
+    """One walk over the stages; names of stages so far are in ``known``."""
+
+    dockerfile: Dockerfile
+    scope: _GlobalScope
+    target_platform: Platform
+    build_platform: Platform
+    named_contexts: Collection[str]
+    lines: tuple[str, ...] = ()
+    contexts: frozenset[str] = frozenset()
+    known: dict[str, int] = field(default_factory=dict)
+    resolved: list[ResolvedStage] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
+
+    def resolve(self) -> tuple[ResolvedStage, ...]:
+        self.lines = source_lines(self.dockerfile.text)
+        self.contexts = frozenset(_familiar(name) for name in self.named_contexts)
+        bases = [self._base(stage) for stage in self.dockerfile.stages]
+        platforms: list[Platform] = []
+        for stage, (base, platform, from_args) in zip(self.dockerfile.stages, bases, strict=True):
+            platforms.append(platforms[base.index] if isinstance(base, StageSource) else platform)
+            self.resolved.append(self._stage(stage, base, platforms[-1], from_args))
+        if self.faults:
+            raise SyntaxProblem(self.faults)
+        return tuple(self.resolved)
+
+    def _base(self, stage: Stage) -> tuple[Source, Platform, frozenset[str]]:
+        """Resolve FROM while only the stages above are known, as BuildKit does."""
+        from_ = stage.from_
+        image, used = self.scope.expand(self.dockerfile, from_.span, from_.image)
+        if not image:
+            self._report(from_, _blank_base(from_))
+        platform, platform_args = self._platform(from_)
+        base = self._source(image or "scratch", platform, self.known.get(image))
+        if stage.name:
+            if self._is_context(stage.name):
+                base = ContextSource(name=stage.name, platform=platform)
+            self.known[stage.name] = stage.index
+        self._check_image(from_, base)
+        is_scratch = isinstance(base, ScratchSource)
+        return base, self.target_platform if is_scratch else platform, used | platform_args
+
+    def _platform(self, from_: From) -> tuple[Platform, frozenset[str]]:
+        if from_.platform is None:
+            return self.target_platform, frozenset()
+        text, used = self.scope.expand(self.dockerfile, from_.span, from_.platform)
+        try:
+            return parse_loose_platform(text, self.build_platform), used
+        except Fault as fault:
+            self._report(from_, Fault(fault.problem, fault.message, needle=from_.platform, help=fault.help))
+            return self.target_platform, used
+
+    def _stage(self, stage: Stage, base: Source, platform: Platform, from_args: frozenset[str]) -> ResolvedStage:
+        is_replaced = isinstance(base, ContextSource) and stage.name is not None and self._is_context(stage.name)
+        triggers = () if is_replaced else tuple(self._triggers(stage, base))
+        instructions = () if is_replaced else (*triggers, *stage.instructions)
+        place = locate(self.lines, stage.from_.span, stage.name if is_replaced and stage.name else stage.from_.image)
+        name = stage.from_.image if isinstance(base, StageSource | ScratchSource) else base.name
+        first = Dependency(kind="from", stage=stage.index, source=base, name=name, instruction=stage.from_, place=place)
+        uses = tuple(one for typed in instructions for one in self._uses(stage, typed))
+        return ResolvedStage(
+            stage=stage,
+            base=base,
+            platform=platform,
+            instructions=instructions,
+            dependencies=(first, *uses),
+            from_args=from_args,
+            is_replaced=is_replaced,
+            triggers=len(triggers),
+            faults=tuple(self._forward(stage, one) for one in uses if _is_forward(one)),
+        )
+
+    def _triggers(self, stage: Stage, base: Source) -> Iterator[TypedInstruction]:
+        """Yield what the base stage's ONBUILD instructions make this stage begin with."""
+        for typed in self.dockerfile.stages[base.index].instructions if isinstance(base, StageSource) else ():
+            if isinstance(typed, Onbuild):
+                try:
+                    yield parse_trigger(typed.expression, stage.from_.span)
+                except Fault as fault:
+                    self._report(typed, fault)
+
+    def _uses(self, stage: Stage, typed: TypedInstruction) -> Iterator[Dependency]:
+        match typed:
+            case Copy() if typed.from_:
+                yield from self._use(stage, typed, "copy", typed.from_)
+            case Run():
+                for mount in typed.mounts:
+                    if mount.from_:
+                        yield from self._use(stage, typed, "mount", mount.from_)
+
+    def _use(self, stage: Stage, typed: TypedInstruction, kind: str, name: str) -> Iterator[Dependency]:
+        place = self._place(typed, kind, name)
+        index = self.known.get(name.lower())
+        if kind == "copy":
+            if not self._is_plain(name):
+                return self._report(typed, _variable_in_from(name))
+            if _NUMBER.fullmatch(name):
+                index = int(name[:9])
+                if not 0 <= index < len(self.dockerfile.stages):
+                    return self._report(typed, _no_such_number(name, len(self.dockerfile.stages)))
+        source = self._source(name, self.target_platform, index)
+        self._check_image(typed, source)
+        yield Dependency(kind=kind, stage=stage.index, source=source, name=name, instruction=typed, place=place)
+
+    def _is_plain(self, name: str) -> bool:
+        try:
+            return expand(name, {}, escape=self.dockerfile.escape).text == name
+        except Fault:
+            return False
+
+    def _place(self, typed: TypedInstruction, kind: str, name: str) -> Place:
+        prefix = {"copy": "--from=", "mount": "from="}[kind]
+        place = locate(self.lines, typed.span, prefix + name)
+        if place.width != len(prefix + name):
+            return place
+        return Place(line=place.line, column=place.column + len(prefix), width=len(name))
+
+    def _source(self, name: str, platform: Platform, index: int | None) -> Source:
+        if index is not None:
+            return StageSource(index=index)
+        if name == "scratch":
+            return ScratchSource()
+        if self._is_context(name):
+            return ContextSource(name=name, platform=platform)
+        return ImageSource(name=name, platform=platform)
+
+    def _is_context(self, name: str) -> bool:
+        return name.lower() not in _RESERVED and _familiar(name) in self.contexts
+
+    def _check_image(self, typed: TypedInstruction, source: Source) -> None:
+        if not isinstance(source, ImageSource):
+            return
+        try:
+            parse_reference(source.name)
+        except Error as error:
+            stage = self.dockerfile.find_stage(source.name)
+            written = typed.image if isinstance(typed, From) else source.name
+            known = f"a stage named `{stage.name}` exists; FROM finds it in lower case only" if stage else error.help
+            self._report(typed, Fault("DF035", error.message, needle=written, help=known))
+
+    def _forward(self, stage: Stage, dependency: Dependency) -> Diagnostic:
+        index = dependency.source.index if isinstance(dependency.source, StageSource) else 0
+        below = self.dockerfile.stages[index]
+        fault = Fault(
+            "DF021",
+            f"stage `{stage.label}` uses stage `{below.label}`, which is defined after it",
+            needle=dependency.name,
+            label=f"defined at line {below.from_.span.start}",
+            help=f"move stage `{below.label}` above stage `{stage.label}`",
+        )
+        return diagnose(fault, path=self.dockerfile.path, lines=self.lines, span=dependency.instruction.span)
+
+    def _report(self, typed: TypedInstruction, fault: Fault) -> None:
+        self.faults.append(diagnose(fault, path=self.dockerfile.path, lines=self.lines, span=typed.span))
+
+
+def _is_forward(dependency: Dependency) -> bool:
+    return isinstance(dependency.source, StageSource) and dependency.source.index > dependency.stage
+
+
+def _familiar(name: str) -> str:
+    """Return a named context's name as Docker shortens image names; so `alpine` and `alpine:latest` are one."""
+    return name.removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
+
+
+def _blank_base(from_: From) -> Fault:
+    return Fault(
+        "DF018",
+        f"the base image `{from_.image}` is empty once its variables are expanded",
+        needle=from_.image,
+        help="give the ARG before FROM a default, or pass it as a build argument",
+    )
+
+
+def _variable_in_from(name: str) -> Fault:
+    return Fault(
+        "DF023",
+        "`--from` cannot hold a variable",
+        needle=name,
+        help="give the image a name: `FROM ${VARIABLE} AS name`, and copy from that",
+    )
+
+
+def _no_such_number(name: str, count: int) -> Fault:
+    return Fault(
+        "DF022", f"no stage has the number {name}", needle=f"--from={name}", help=f"they go from 0 to {count - 1}"
+    )

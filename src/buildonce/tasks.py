@@ -1,0 +1,44 @@
+"""Structured concurrency: run coroutines together, fail as one, and with one error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Tasks(asyncio.TaskGroup):
+    """A task group that raises the first failure itself instead of a group with that failure in it."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Run the coroutines at the same time; return their results in order. The first failure cancels the others."""
+    async with Tasks() as tasks:
+        running = [tasks.create_task(coroutine) for coroutine in coroutines]
+    return [task.result() for task in running]
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure in a group of failures that is not a group."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
