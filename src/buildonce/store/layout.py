@@ -1,0 +1,315 @@
+"""[io] An OCI image layout on disk as a store (image-spec, image-layout.md).
+
+``index.json`` holds exactly what has a tag, beside what other tools put there: so `skopeo copy oci:DIR:TAG` and
+`crane` find every tag, and a layout with one image is that image. What has only a digest is a blob, found by digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from buildonce.errors import IntegrityError, MissingBlobs, StoreError, UsageError
+from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
+from buildonce.reference import is_tag
+from buildonce.store import layout_index
+from buildonce.store.documents import LIMIT, check_digest, identify, is_digest, referred
+from buildonce.store.protocol import Blob, Outcome, Stored
+from buildonce.store.streams import (
+    TEMPORARY,
+    Verifier,
+    file_chunks,
+    place,
+    place_bytes,
+    sync,
+    temporary_name,
+    verified,
+    writing,
+)
+
+_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+_LOCK_TIMEOUT = 60.0
+_LOCK_POLL = 0.02
+_ABANDONED = 24 * 3600.0
+"""Seconds after which a partial file belongs to nobody any more."""
+
+
+class LayoutStore:
+    """A folder with an OCI image layout; it is made by the first write, and an absent one is empty."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ready = False
+        self._unsynced: set[Path] = set()
+        self._folders: set[Path] = set()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        """The layout, as messages call it."""
+        return f"oci:{self.path}"
+
+    async def tags(self) -> Mapping[str, Descriptor]:
+        """Return what each tag points to. Raises `StoreError` when the index cannot be read."""
+        return layout_index.tags(self._read_index())
+
+    async def get_manifest(self, name: str) -> Stored | None:
+        """Return the manifest or index under a tag or digest; None where there is none.
+
+        Raises `IntegrityError` when the file has other content, or a tag points to a file that is not there.
+        """
+        if is_digest(name):
+            content = self._content(parse_digest(name))
+            return _stored(content, parse_digest(name)) if content is not None else None
+        entry = layout_index.tags(self._read_index()).get(name)
+        if not entry:
+            return None
+        content = self._content(entry.digest)
+        if content is None:
+            raise IntegrityError(f"tag `{name}` in {self.name} points to {entry.digest}, which is no manifest there")
+        media_type = identify(content, entry.media_type, f"`{name}` in {self.name}")
+        return Stored(media_type=media_type, content=content, digest=entry.digest)
+
+    async def head_manifest(self, name: str) -> Digest | None:
+        """Return the digest that a tag points to, or the digest itself if it is there."""
+        if is_digest(name):
+            stored = await self.get_manifest(name)
+            return stored.digest if stored else None
+        entry = layout_index.tags(self._read_index()).get(name)
+        return entry.digest if entry else None
+
+    async def read_blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        """Stream a blob, checked."""
+        path = self._file(descriptor.digest)
+        if not path.is_file():
+            raise StoreError(f"{self.name} does not hold {descriptor.digest}")
+        async for chunk in verified(file_chunks(path), descriptor, f"{path}"):
+            yield chunk
+
+    def path_of(self, descriptor: Descriptor) -> Path | None:
+        """Return the file that holds a blob, or None. Its size is right; its content is not checked."""
+        path = self._file(descriptor.digest)
+        try:
+            return path if path.stat().st_size == descriptor.size else None
+        except OSError:
+            return None
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Say whether the blob is there with the right size."""
+        return self.path_of(descriptor) is not None
+
+    async def put_blob(self, blob: Blob) -> Outcome:
+        """Have the blob in the layout: written, checked and renamed into place, unless it is there already."""
+        self._prepare()
+        digest = blob.descriptor.digest
+        async with self._turns[digest]:
+            if self.path_of(blob.descriptor):
+                return Outcome.EXISTED
+            target = self._target(digest)
+            await place(target, blob.open(), Verifier(blob.descriptor, f"blob {digest}"))
+            self._unsynced.add(target)
+            return Outcome.UPLOADED
+
+    async def adopt(
+        self, path: Path, descriptor: Descriptor, *, move: bool = False, is_checked: bool = False
+    ) -> Outcome:
+        """Have the existing file ``path`` as a blob without copying its bytes: hard-linked, or moved.
+
+        It is read once and checked, unless this process hashed its bytes as it wrote them (``is_checked``); a linked
+        file must not be changed in place afterwards. Where the layout is on another file system its bytes are copied.
+        Raises `IntegrityError` and then leaves both places as they were.
+        """
+        self._prepare()
+        async with self._turns[descriptor.digest]:
+            outcome = Outcome.EXISTED if self.path_of(descriptor) else Outcome.UPLOADED
+            if outcome is Outcome.UPLOADED:
+                await self._link(path, descriptor, is_checked=is_checked)
+        if move:
+            with writing(path):
+                await asyncio.to_thread(path.unlink)
+        return outcome
+
+    async def put_manifest(self, content: bytes, media_type: MediaType, *, tag: str | None = None) -> Digest:
+        """Store a manifest or index under its digest, and under ``tag`` if given; return the digest.
+
+        Raises `MissingBlobs` when something that it refers to is not there. With a tag, everything stored so far is
+        on the disk before the tag is.
+        """
+        digest = digest_of(content)
+        kind = identify(content, media_type, f"the manifest for {self.name}")
+        if tag is not None and not is_tag(tag):
+            raise UsageError(f"`{tag}` is not a tag")
+        missing = tuple(part.digest for part in referred(content, kind) if not self.path_of(part))
+        if missing:
+            raise MissingBlobs(f"{self.name} lacks what {digest} refers to: {', '.join(missing)}", digests=missing)
+        self._prepare()
+        descriptor = Descriptor(media_type=kind, digest=digest, size=len(content))
+        if not self._holds(digest, content):
+            target = self._target(digest)
+            place_bytes(target, content)
+            self._unsynced.add(target)
+        if tag is not None:
+            await self._update(lambda document: layout_index.with_tag(document, tag, descriptor))
+        return digest
+
+    async def delete_tag(self, tag: str) -> None:
+        """Remove a tag; what it pointed to stays."""
+        if (self.path / "index.json").exists():
+            await self._update(lambda document: layout_index.without_tag(document, tag))
+
+    def _content(self, digest: Digest) -> bytes | None:
+        """Return a blob that is small enough to be a manifest, checked; None if there is none."""
+        path = self._file(digest)
+        try:
+            with path.open("rb") as file:
+                content = file.read(LIMIT + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        if len(content) > LIMIT:
+            return None
+        check_digest(content, digest, str(path))
+        return content
+
+    def _holds(self, digest: Digest, content: bytes) -> bool:
+        try:
+            return self._file(digest).read_bytes() == content
+        except OSError:
+            return False
+
+    def _file(self, digest: Digest) -> Path:
+        algorithm, _, encoded = parse_digest(digest).partition(":")
+        return self.path / "blobs" / algorithm / encoded
+
+    def _target(self, digest: Digest) -> Path:
+        path = self._file(digest)
+        if path.parent not in self._folders:
+            with writing(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent)
+            self._folders.add(path.parent)
+        return path
+
+    def _prepare(self) -> None:
+        """Make the layout if there is none. Raises `StoreError` for a folder that holds something else."""
+        if self._ready:
+            return
+        marker = self.path / "oci-layout"
+        if not marker.exists():
+            if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "blobs").is_dir():
+                raise StoreError(
+                    f"{self.path} holds files but no OCI image layout", help="name an empty folder or a new one"
+                )
+            with writing(self.path):
+                (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            self._change(lambda document: document, threading.Event())
+            place_bytes(marker, _VERSION)
+        self._ready = True
+
+    def _read_index(self) -> Mapping[str, Any]:
+        path = self.path / "index.json"
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return layout_index.EMPTY
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        return layout_index.parse_index(content, str(path))
+
+    async def _link(self, path: Path, descriptor: Descriptor, *, is_checked: bool) -> None:
+        target = self._target(descriptor.digest)
+        temporary = temporary_name(target)
+        try:
+            try:
+                os.link(path, temporary)
+            except FileNotFoundError as error:
+                raise StoreError(f"cannot read {path}: {error.strerror}") from error
+            except OSError:
+                await place(target, file_chunks(path), Verifier(descriptor, str(path)))
+            else:
+                if not is_checked:
+                    async for _ in verified(file_chunks(temporary), descriptor, str(path)):
+                        pass
+                with writing(target):
+                    temporary.replace(target)
+            self._unsynced.add(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    async def _update(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        abandoned = threading.Event()
+        try:
+            async with self._turns["index.json"]:
+                await asyncio.to_thread(self._change, change, abandoned)
+        except asyncio.CancelledError:
+            # The thread either has not begun to write, and now will not, or finishes one whole step.
+            abandoned.set()
+            raise
+
+    def _change(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]], abandoned: threading.Event) -> None:
+        path = self.path / "index.json"
+        with self._locked(abandoned):
+            if abandoned.is_set():
+                return
+            unsynced = frozenset(self._unsynced)
+            with writing(self.path):
+                for written in (*unsynced, *{written.parent for written in unsynced}):
+                    sync(written)
+            self._unsynced -= unsynced
+            before = self._read_index()
+            after = change(before)
+            if after != before or not path.exists():
+                place_bytes(path, layout_index.render_index(after), durable=True)
+
+    @contextmanager
+    def _locked(self, abandoned: threading.Event) -> Iterator[None]:
+        """Hold the lock of ``index.json`` against other threads and processes."""
+        lock = self.path / ".index.lock"
+        with writing(lock):
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            deadline = time.monotonic() + _LOCK_TIMEOUT
+            while not _try_lock(descriptor) and not abandoned.is_set():
+                if time.monotonic() > deadline:
+                    raise StoreError(f"{self.name} is being changed by another process for {_LOCK_TIMEOUT:g} seconds")
+                time.sleep(_LOCK_POLL)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _stored(content: bytes, digest: Digest) -> Stored | None:
+    """Return a blob as the manifest that it is, or None if it is something else: a digest does not tell."""
+    try:
+        media_type = identify(content, "", digest)
+    except IntegrityError:
+        return None
+    return Stored(media_type=media_type, content=content, digest=digest)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove partial files that a killed run left behind long ago."""
+    horizon = time.time() - _ABANDONED
+    for partial in folder.glob(f".*{TEMPORARY}"):
+        try:
+            if partial.stat().st_mtime < horizon:
+                partial.unlink()
+        except OSError:
+            continue

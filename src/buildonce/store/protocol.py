@@ -1,0 +1,99 @@
+"""What every store can do, and the values that pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from buildonce.oci import Descriptor, Digest, MediaType
+from buildonce.reference import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A manifest or an index exactly as a store holds it; ``digest`` was verified against ``content``."""
+
+    media_type: MediaType
+    content: bytes
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A blob on its way into a store.
+
+    ``open`` starts a new stream over the bytes each time it is called (an upload may have to be repeated).
+    ``origins`` are repositories that are known to hold it; one in the target's registry allows a mount.
+    """
+
+    descriptor: Descriptor
+    open: Callable[[], AsyncIterator[bytes]] = field(repr=False)
+    origins: tuple[Repository, ...] = ()
+
+
+class Outcome(Enum):
+    """What it took to have a blob in a store."""
+
+    UPLOADED = "uploaded"
+    MOUNTED = "mounted"
+    EXISTED = "existed"
+
+
+class Source(Protocol):
+    """Something to read from. Everything read is verified against its digest and size before it counts."""
+
+    @property
+    def name(self) -> str:
+        """How messages call this store: ``oci:DIR`` or ``registry/repository``."""
+        ...
+
+    async def get_manifest(self, name: str) -> Stored | None:
+        """Return the manifest or index under a tag or digest; None where the store has none.
+
+        Raises `StoreError` when the store cannot be asked and `IntegrityError` when it answers with other bytes.
+        """
+        ...
+
+    def read_blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        """Stream a blob. Raises `IntegrityError`, at the latest at the end, when digest or size do not match."""
+        ...
+
+
+class Store(Source, Protocol):
+    """A source that can also be written."""
+
+    async def head_manifest(self, name: str) -> Digest | None:
+        """Return the digest that a tag points to (or the digest itself, if it is there), without its content."""
+        ...
+
+    async def put_blob(self, blob: Blob) -> Outcome:
+        """Have the blob in the store: mounted if an origin allows it, else uploaded, never asking first."""
+        ...
+
+    async def put_manifest(self, content: bytes, media_type: MediaType, *, tag: str | None = None) -> Digest:
+        """Store a manifest or index under its digest, and under ``tag`` if given; return the digest.
+
+        Raises `MissingBlobs` when the store says that something the manifest refers to is not there.
+        """
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A store that can be asked whether it has a blob, where sending one again would cost more than the question."""
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Say whether the blob is there with the right size; its content is checked when it is read."""
+        ...
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A source whose blobs are files."""
+
+    def path_of(self, descriptor: Descriptor) -> Path | None:
+        """Return the file that holds the blob, or None. Its size is right; its content is not checked."""
+        ...

@@ -1,0 +1,230 @@
+"""The distribution protocol as pure exchanges: manifests, uploads, mounts (opencontainers/distribution-spec).
+
+An exchange raises `Refused` or `Misbehaved` for a response that it cannot use; it receives no response that is worth
+a retry, since the session starts the whole exchange again for those.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from buildonce.errors import IntegrityError
+from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
+from buildonce.store.documents import ACCEPTED, LIMIT, check_digest, identify, is_digest
+from buildonce.store.protocol import Outcome, Stored
+from buildonce.store.registry.endpoints import Endpoint, why_unsafe
+from buildonce.store.registry.faults import Misbehaved, Refused, missing_of
+from buildonce.store.registry.messages import Access, Body, Exchange, Grant, Head, Kind, Request, Response
+
+_ACCEPT = {"Accept": ", ".join(ACCEPTED)}
+
+
+def pulling(endpoint: Endpoint, name: str) -> Access:
+    """Return the right to read the repository ``name``."""
+    return Access(endpoint=endpoint, repository=name, grants=frozenset({_grant(name, "pull")}))
+
+
+def pushing(endpoint: Endpoint, name: str, *, reading: str | None = None) -> Access:
+    """Return the right to write the repository ``name``, and to read another one."""
+    grants = {_grant(name, "pull"), _grant(name, "push")} | ({_grant(reading, "pull")} if reading else set())
+    return Access(endpoint=endpoint, repository=name, grants=frozenset(grants))
+
+
+def get_manifest(access: Access, reference: str) -> Exchange[Stored | None]:
+    """Read a manifest or index by tag or digest; None where there is none."""
+    request = Request(
+        method="GET",
+        url=access.endpoint.url(access.repository, f"manifests/{reference}"),
+        kind=Kind.MANIFEST,
+        access=access,
+        headers=_ACCEPT,
+        limit=LIMIT,
+    )
+    response = yield request
+    if response.status == 404:
+        return None
+    if response.status != 200:
+        raise Refused(request, response)
+    where = f"{access.endpoint.registry}/{access.repository}{'@' if is_digest(reference) else ':'}{reference}"
+    if not response.complete:
+        raise IntegrityError(f"{where} is larger than the {LIMIT} bytes that a manifest may have")
+    declared = (response.header("content-type") or "").partition(";")[0].strip().lower()
+    if declared == "text/html":
+        raise Misbehaved(request, "it sends a web page instead of a manifest")
+    digest = _checked_digest(response, reference, where)
+    media_type = identify(response.body, declared, where)
+    return Stored(media_type=media_type, content=response.body, digest=digest)
+
+
+def head_manifest(access: Access, reference: str) -> Exchange[Digest | None]:
+    """Return the digest under a tag or digest, or None; ask by GET where HEAD does not say (older servers)."""
+    request = Request(
+        method="HEAD",
+        url=access.endpoint.url(access.repository, f"manifests/{reference}"),
+        kind=Kind.MANIFEST,
+        access=access,
+        headers=_ACCEPT,
+    )
+    response = yield request
+    if response.status == 404:
+        return None
+    announced = response.header("docker-content-digest")
+    if response.status == 200 and announced:
+        digest = parse_digest(announced)
+        if is_digest(reference) and digest.partition(":")[0] == reference.partition(":")[0] and digest != reference:
+            raise IntegrityError(f"{access.endpoint.registry} calls {reference} in {access.repository} {digest}")
+        return digest if not is_digest(reference) else parse_digest(reference)
+    if response.status in (200, 405):
+        stored = yield from get_manifest(access, reference)
+        return stored.digest if stored else None
+    raise Refused(request, response)
+
+
+def put_manifest(access: Access, reference: str, content: bytes, media_type: MediaType) -> Exchange[None]:
+    """Write a manifest or index under a tag or its digest. Raises `MissingBlobs` if the registry misses its parts."""
+    request = Request(
+        method="PUT",
+        url=access.endpoint.url(access.repository, f"manifests/{reference}"),
+        kind=Kind.MANIFEST,
+        access=access,
+        headers={"Content-Type": media_type},
+        body=content,
+    )
+    response = yield request
+    if response.status not in (200, 201, 202):
+        refused = Refused(request, response)
+        raise missing_of(refused) or refused
+    if announced := response.header("docker-content-digest"):
+        check_digest(content, parse_digest(announced), f"{access.endpoint.registry}/{access.repository}:{reference}")
+
+
+def has_blob(access: Access, descriptor: Descriptor) -> Exchange[bool]:
+    """Say whether a blob is there with the right size."""
+    url = access.endpoint.url(access.repository, f"blobs/{descriptor.digest}")
+    request = Request(method="HEAD", url=url, kind=Kind.BLOB, access=access)
+    response = yield request
+    if response.status == 404:
+        return False
+    if response.status != 200:
+        raise Refused(request, response)
+    return response.header("content-length") in (None, str(descriptor.size))
+
+
+def upload(access: Access, descriptor: Descriptor, body: Body, *, origin: str | None = None) -> Exchange[Outcome]:
+    """Have a blob in a repository: mounted from ``origin`` if the registry does that, else uploaded in one PUT.
+
+    A mount that is answered with an upload session goes on there; one that is refused outright starts an upload
+    without it (some registries refuse a mount for reasons that do not concern the upload).
+    """
+    started: tuple[Request, Response] | None = None
+    if origin:
+        mount = _start(pushing(access.endpoint, access.repository, reading=origin), descriptor, origin)
+        try:
+            response = yield mount
+            if response.status == 201:
+                return Outcome.MOUNTED
+            started = (mount, response) if response.status == 202 else None
+        except Refused as refused:
+            if refused.transient:
+                raise
+    if not started:
+        start = _start(access, descriptor, None)
+        response = yield start
+        if response.status != 202:
+            raise Refused(start, response)
+        started = (start, response)
+    put = Request(
+        method="PUT",
+        url=upload_location(*started, descriptor.digest),
+        kind=Kind.BLOB,
+        access=access,
+        headers={"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)},
+        body=body,
+    )
+    response = yield put
+    if response.status not in (200, 201, 204):
+        raise Refused(put, response)
+    announced = response.header("docker-content-digest")
+    if announced and announced.startswith("sha256:") and announced != descriptor.digest:
+        raise IntegrityError(f"{access.endpoint.registry} stored {descriptor.digest} as {announced}")
+    return Outcome.UPLOADED
+
+
+def upload_location(request: Request, head: Head, digest: Digest) -> str:
+    """Return where an upload that was just started is to be finished: the Location, with the digest appended.
+
+    Its own parameters stay as they are: they may be signed. Raises `Misbehaved` for a place that is not safe.
+    """
+    location = head.header("location")
+    if not location:
+        raise Misbehaved(request, "it starts an upload without saying where (no Location)")
+    url = urljoin(request.url, location)
+    if reason := why_unsafe(url, seen_from=request.url):
+        hint = "; does its proxy forward X-Forwarded-Proto?" if urlsplit(url).scheme == "http" else ""
+        raise Misbehaved(request, f"its upload location cannot be used: {reason}{hint}")
+    url = url.partition("#")[0]
+    separator = "&" if urlsplit(url).query else "?"
+    return f"{url}{separator.strip('?') if url.endswith('?') else separator}{urlencode({'digest': digest})}"
+
+
+def read_blob(access: Access, descriptor: Descriptor, *, start: int = 0) -> Request:
+    """Return the request for a blob, from byte ``start`` on."""
+    resuming = {"Range": f"bytes={start}-{descriptor.size - 1}"} if start else {}
+    return Request(
+        method="GET",
+        url=access.endpoint.url(access.repository, f"blobs/{descriptor.digest}"),
+        kind=Kind.BLOB,
+        access=access,
+        headers=resuming,
+    )
+
+
+def redirected(request: Request, head: Head) -> Request | None:
+    """Return the request that a redirect leads to, or None if there is none to follow.
+
+    Reads follow anywhere that is safe; writes only 307 and 308 within the same server. Raises `Misbehaved`.
+    """
+    location = head.header("location")
+    if head.status not in (301, 302, 303, 307, 308) or not location:
+        return None
+    url = urljoin(request.url, location).partition("#")[0]
+    if request.method not in ("GET", "HEAD") and not (
+        head.status in (307, 308) and urlsplit(url).netloc == urlsplit(request.url).netloc
+    ):
+        return None
+    if reason := why_unsafe(url, seen_from=request.url):
+        raise Misbehaved(request, f"its redirect cannot be followed: {reason}")
+    return Request(
+        method=request.method,
+        url=url,
+        kind=request.kind,
+        access=request.access,
+        headers=request.headers,
+        body=request.body,
+        limit=request.limit,
+    )
+
+
+def _start(access: Access, descriptor: Descriptor, origin: str | None) -> Request:
+    query = "?" + urlencode({"mount": descriptor.digest, "from": origin}) if origin else ""
+    return Request(
+        method="POST",
+        url=access.endpoint.url(access.repository, f"blobs/uploads/{query}"),
+        kind=Kind.MOUNT if origin else Kind.UPLOAD,
+        access=access,
+        headers={"Content-Length": "0"},
+    )
+
+
+def _grant(name: str, action: str) -> Grant:
+    return f"repository:{name}", action
+
+
+def _checked_digest(response: Response, reference: str, where: str) -> Digest:
+    if is_digest(reference):
+        digest = parse_digest(reference)
+        check_digest(response.body, digest, where)
+        return digest
+    if announced := response.header("docker-content-digest"):
+        check_digest(response.body, parse_digest(announced), where)
+    return digest_of(response.body)

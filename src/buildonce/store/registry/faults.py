@@ -1,0 +1,209 @@
+"""What goes wrong between a registry and us, first as a fault that may be retried, then as an error for the user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import urlsplit
+
+import msgspec
+
+from buildonce.errors import AuthenticationError, IntegrityError, MissingBlobs, RegistryUnavailable, StoreError
+from buildonce.oci import Digest
+from buildonce.store.registry.endpoints import redact_url
+from buildonce.store.registry.messages import Request, Response
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\U0010ffff]+")
+
+
+class Breakage(Enum):
+    """How a connection failed."""
+
+    DNS = "its name cannot be resolved"
+    CONNECT = "it does not accept connections"
+    TLS = "the TLS connection cannot be trusted or set up"
+    TIMEOUT = "it does not answer in time"
+    RESET = "the connection broke"
+    TRUNCATED = "the response ended too early"
+
+
+class Fault(Exception):
+    """An exchange that failed. ``attempts`` is set when no more will follow."""
+
+    def __init__(self, request: Request, *, transient: bool = False) -> None:
+        super().__init__(f"{request.method} {redact_url(request.url)}")
+        self.request = request
+        self.transient = transient
+        self.attempts = 1
+
+    @property
+    def line(self) -> str:
+        """The exchange as a note: method, redacted URL, and what came of it."""
+        return str(self)
+
+
+class Broken(Fault):
+    """There is no complete response."""
+
+    def __init__(self, request: Request, breakage: Breakage, reason: str, *, transient: bool = True) -> None:
+        super().__init__(request, transient=transient)
+        self.breakage = breakage
+        self.reason = reason
+
+    @property
+    def line(self) -> str:
+        """The exchange as a note."""
+        return f"{self}: {self.reason or self.breakage.value}"
+
+
+class Refused(Fault):
+    """The response is not the one that was hoped for. ``wait`` is how many seconds the registry asks to wait."""
+
+    def __init__(self, request: Request, response: Response, *, wait: float | None = None) -> None:
+        super().__init__(request, transient=is_transient(response))
+        self.response = response
+        self.wait = wait
+        self.complaints = read_complaints(response)
+
+    @property
+    def line(self) -> str:
+        """The exchange as a note."""
+        said = "; ".join(str(complaint) for complaint in self.complaints)
+        return f"{self}: status {self.response.status}" + (f", {said}" if said else "")
+
+    def says(self, *codes: str) -> bool:
+        """Say whether the registry gave one of these error codes."""
+        return any(complaint.code in codes for complaint in self.complaints)
+
+
+class Misbehaved(Fault):
+    """The server answers, but not as a registry does."""
+
+    def __init__(self, request: Request, reason: str) -> None:
+        super().__init__(request)
+        self.reason = reason
+
+    @property
+    def line(self) -> str:
+        """The exchange as a note."""
+        return f"{self}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One entry of a registry's error response (distribution-spec, "Error Codes")."""
+
+    code: str
+    message: str
+    digests: tuple[Digest, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+def is_transient(response: Response) -> bool:
+    """Say whether the same request may be answered otherwise a little later."""
+    if response.status in _TRANSIENT:
+        return True
+    limited = response.status == 403 and (
+        response.header("retry-after") is not None
+        or any(complaint.code == "TOOMANYREQUESTS" for complaint in read_complaints(response))
+    )
+    # A session that the registry forgot (restart, another replica): the upload starts again.
+    forgotten = any(complaint.code == "BLOB_UPLOAD_UNKNOWN" for complaint in read_complaints(response))
+    return limited or forgotten
+
+
+def read_complaints(response: Response) -> tuple[Complaint, ...]:
+    """Return the errors in a response's body, or none if it has no body of that form."""
+    try:
+        body = msgspec.json.decode(response.body, type=_Errors)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    return tuple(
+        Complaint(
+            code=_printable(error.code or "UNKNOWN", 60),
+            message=_printable(error.message or "", 300),
+            digests=tuple(Digest(found) for found in _DIGEST.findall(bytes(error.detail).decode(errors="replace"))),
+        )
+        for error in (body.errors or ())[:10]
+    )
+
+
+def error_of(fault: Fault, *, source: str) -> StoreError:
+    """Return the error that a fault is for the user; ``source`` names the credentials that were used."""
+    host = urlsplit(fault.request.url).netloc.rpartition("@")[2]
+    registry = fault.request.access.endpoint.registry
+    subject = f"`{fault.request.access.repository}`"
+    notes = (fault.line, *([f"tried {fault.attempts} times"] if fault.attempts > 1 else []))
+    match fault:
+        case Broken(breakage=Breakage.TRUNCATED):
+            return IntegrityError(f"{registry} sends less of {subject} than it announces", notes=notes)
+        case Broken():
+            return RegistryUnavailable(
+                f"{host} cannot be used: {fault.breakage.value}", notes=notes, help=_CURES[fault.breakage]
+            )
+        case Refused(response=Response(status=401 | 403)) if not fault.transient:
+            return _denied(registry, subject, (*notes, f"credentials: {source}"))
+        case Refused(response=Response(status=429)):
+            asked = f"it asks to wait {fault.wait:.0f} seconds" if fault.wait else "it does not say for how long"
+            return RegistryUnavailable(f"{registry} limits the rate of requests; {asked}", notes=notes, help=_LATER)
+        case Refused() if fault.transient:
+            return RegistryUnavailable(f"{registry} fails again and again", notes=notes, help=_LATER)
+        case Refused() if fault.says("DIGEST_INVALID", "SIZE_INVALID"):
+            return IntegrityError(f"{registry} received other bytes for {subject} than were announced", notes=notes)
+        case Misbehaved():
+            return RegistryUnavailable(f"{host} does not answer as a registry does", notes=notes)
+        case _:
+            return StoreError(f"{registry} refuses a request for {subject}", notes=notes)
+
+
+def missing_of(fault: Refused) -> MissingBlobs | None:
+    """Return the error for a manifest whose parts are not all in the repository, if that is what the registry says."""
+    if not fault.says("MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"):
+        return None
+    digests = _unique(digest for complaint in fault.complaints for digest in complaint.digests)
+    error = MissingBlobs("the registry lacks blobs or manifests that a manifest refers to", digests=digests)
+    error.notes = (fault.line,)
+    return error
+
+
+_LATER = "run again later: what is already stored is not sent again"
+_CURES = {
+    Breakage.DNS: "check the registry's name and the network",
+    Breakage.CONNECT: "check that the registry runs there and that the network lets you reach it",
+    Breakage.TLS: "check the certificate; a registry without TLS must be named in BUILDONCE_INSECURE_REGISTRIES",
+    Breakage.TIMEOUT: _LATER,
+    Breakage.RESET: _LATER,
+    Breakage.TRUNCATED: _LATER,
+}
+
+
+class _Error(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+    detail: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error] | None = None
+
+
+def _denied(registry: str, subject: str, notes: tuple[str, ...]) -> AuthenticationError:
+    return AuthenticationError(
+        f"{registry} denies access to {subject}",
+        notes=notes,
+        help=f"check the name; if it is right, run `docker login {registry}` as a user who may do this",
+    )
+
+
+def _printable(text: str, limit: int) -> str:
+    return _UNPRINTABLE.sub(" ", text)[:limit]
+
+
+def _unique(digests: Iterable[Digest]) -> tuple[Digest, ...]:
+    return tuple(dict.fromkeys(digests))

@@ -1,0 +1,85 @@
+"""Requests and responses as values, and the exchanges that are made of them.
+
+An exchange is a generator that yields requests and receives responses: the protocol without the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
+
+from buildonce.store.registry.endpoints import Endpoint
+
+Result = TypeVar("Result")
+Grant: TypeAlias = tuple[str, str]
+"""A resource and an action on it: ``("repository:library/debian", "pull")``."""
+
+
+class Kind(Enum):
+    """What a request is about, for counting."""
+
+    BLOB = "blob"
+    UPLOAD = "upload"
+    MOUNT = "mount"
+    MANIFEST = "manifest"
+    TOKEN = "token"  # noqa: S105  (a word, not a secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a request needs to be allowed: ``grants`` at ``endpoint``, asked for in the name of ``repository``."""
+
+    endpoint: Endpoint
+    repository: str
+    grants: frozenset[Grant]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A request body of ``size`` bytes, which ``open`` streams from the start each time it is called."""
+
+    size: int
+    open: Callable[[], AsyncIterator[bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request for what ``access`` says. Of the response's body at most ``limit`` bytes are kept."""
+
+    method: str
+    url: str = field(repr=False)
+    kind: Kind
+    access: Access
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    body: bytes | Body | None = field(default=None, repr=False)
+    limit: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Status and headers of a response; the headers' names are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of this name (in lower case)."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return every header of this name (in lower case)."""
+        return tuple(value for key, value in self.headers if key == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response(Head):
+    """A response whose body was read; ``complete`` is false when it was larger than the request's limit."""
+
+    body: bytes = field(default=b"", repr=False)
+    complete: bool = True
+
+
+Exchange: TypeAlias = Generator[Request, Response, Result]

@@ -1,0 +1,120 @@
+"""[io] A repository in a registry as a store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+from buildonce.errors import MissingBlobs, StoreError, UsageError
+from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
+from buildonce.reference import Repository, is_tag
+from buildonce.store.documents import identify, is_digest
+from buildonce.store.protocol import Blob, Outcome, Stored
+from buildonce.store.registry import exchanges
+from buildonce.store.registry.download import download
+from buildonce.store.registry.endpoints import Endpoint
+from buildonce.store.registry.messages import Access, Body, Exchange, Result
+from buildonce.store.registry.session import RegistrySession
+
+
+class RegistryStore:
+    """One repository. With ``mirrored``, reads ask the registry's mirrors first.
+
+    Where a tag decides what is written, ask without mirrors: theirs may lag behind.
+    """
+
+    def __init__(self, repository: Repository, session: RegistrySession, *, mirrored: bool = True) -> None:
+        self.repository = repository
+        self.session = session
+        self._mirrored = mirrored
+        self._endpoint = session.endpoint(repository)
+
+    @property
+    def name(self) -> str:
+        """The repository, as messages call it."""
+        return str(self.repository)
+
+    async def get_manifest(self, name: str) -> Stored | None:
+        """Return the manifest or index under a tag or digest; None where the registry has none."""
+        reference = _checked(name)
+        return await self._first_of(lambda access: exchanges.get_manifest(access, reference))
+
+    async def head_manifest(self, name: str) -> Digest | None:
+        """Return the digest that a tag points to, or the digest itself if it is there."""
+        reference = _checked(name)
+        return await self._first_of(lambda access: exchanges.head_manifest(access, reference))
+
+    async def read_blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
+        """Stream a blob; a broken download goes on where it broke."""
+        candidates = tuple((endpoint, endpoint.name(self.repository)) for endpoint in self._endpoints())
+        async with aclosing(download(self.session, candidates, descriptor)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Say whether the registry itself has the blob in this repository."""
+        access = exchanges.pulling(self._endpoint, self._endpoint.name(self.repository))
+        return await self.session.run(lambda: exchanges.has_blob(access, descriptor))
+
+    async def put_blob(self, blob: Blob) -> Outcome:
+        """Have the blob in the repository; concurrent and repeated calls for it transfer it once."""
+
+        async def transfer(origin: Repository | None) -> Outcome:
+            body = Body(size=blob.descriptor.size, open=blob.open)
+            source = self._endpoint.name(origin) if origin else None
+            return await self.session.run(
+                lambda: exchanges.upload(self._writing(), blob.descriptor, body, origin=source)
+            )
+
+        return await self.session.uploads.ensure(self.repository, blob.descriptor.digest, blob.origins, transfer)
+
+    async def put_manifest(self, content: bytes, media_type: MediaType, *, tag: str | None = None) -> Digest:
+        """Store a manifest or index in one request, under ``tag`` if given; return its digest."""
+        digest = digest_of(content)
+        reference = _checked(digest if tag is None else tag)
+        identify(content, media_type, f"the manifest for {self.name}")
+        try:
+            await self.session.run(lambda: exchanges.put_manifest(self._writing(), reference, content, media_type))
+        except MissingBlobs as missing:
+            self.session.uploads.forget(self.repository, missing.digests)
+            raise
+        return digest
+
+    def _writing(self) -> Access:
+        return exchanges.pushing(self._endpoint, self._endpoint.name(self.repository))
+
+    def _endpoints(self) -> tuple[Endpoint, ...]:
+        mirrors = self.session.mirrors(self.repository) if self._mirrored else ()
+        return (*mirrors, self._endpoint)
+
+    async def _first_of(self, start: Callable[[Access], Exchange[Result | None]]) -> Result | None:
+        *mirrors, own = (exchanges.pulling(endpoint, endpoint.name(self.repository)) for endpoint in self._endpoints())
+        troubles: list[str] = []
+        for access in mirrors:
+            found, trouble = await self._ask_mirror(access, start)
+            if found is not None:
+                return found
+            troubles += [trouble] if trouble else []
+        try:
+            return await self.session.run(lambda: start(own))
+        except StoreError as error:
+            error.notes = (*error.notes, *troubles)
+            raise
+
+    async def _ask_mirror(
+        self, access: Access, start: Callable[[Access], Exchange[Result | None]]
+    ) -> tuple[Result | None, str | None]:
+        try:
+            return await self.session.run(lambda: start(access), attempts=2), None
+        except StoreError as error:
+            self.session.give_up_on(access.endpoint)
+            return None, f"mirror {access.endpoint.registry}: {error.message}"
+
+
+def _checked(name: str) -> str:
+    """Return a tag or digest that can stand in a URL as it is; raise `UsageError` or `IntegrityError` for others."""
+    if is_digest(name):
+        return parse_digest(name)
+    if not is_tag(name):
+        raise UsageError(f"`{name}` is not a tag")
+    return name

@@ -1,0 +1,191 @@
+"""What every store does, run against the layout, our fake registry and a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from buildonce.errors import IntegrityError, MissingBlobs, StoreError, UsageError
+from buildonce.oci import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, digest_of
+from buildonce.reference import Repository
+from buildonce.store.copying import copy_image
+from buildonce.store.layout import LayoutStore
+from buildonce.store.protocol import Blob, Outcome, Stored
+from buildonce.store.registry import RegistrySession, RegistryStore
+from buildonce.store.streams import blob_of_bytes, bytes_chunks
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.sessions import Image, collected, image, index
+
+AnyStore = LayoutStore | RegistryStore
+
+
+@pytest.fixture(params=["layout", "fake", pytest.param("host", marks=pytest.mark.host)])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, registry: FakeRegistry, session: RegistrySession
+) -> AsyncIterator[AnyStore]:
+    name = f"contract/{uuid.uuid4().hex[:12]}"
+    match request.param:
+        case "layout":
+            yield LayoutStore(tmp_path / "layout")
+        case "fake":
+            yield RegistryStore(Repository(registry.host, name), session)
+        case _:
+            host = os.environ.get("BUILDONCE_HOST_REGISTRY")
+            assert host, "BUILDONCE_HOST_REGISTRY is not set: run `scripts/host up` and `scripts/host env`"
+            yield RegistryStore(Repository(host, name), session)
+
+
+async def put(store: AnyStore, what: Image, *, tag: str | None = None) -> None:
+    await asyncio.gather(*(store.put_blob(blob) for blob in what.blobs))
+    await store.put_manifest(what.content, what.media_type, tag=tag)
+
+
+async def test_an_image_comes_back_by_tag_and_by_digest(store: AnyStore) -> None:
+    one = image()
+    await put(store, one, tag="v1")
+    for name in ("v1", digest_of(one.content)):
+        stored = await store.get_manifest(name)
+        assert stored is not None
+        assert (stored.content, stored.media_type, stored.digest) == (one.content, OCI_MANIFEST, digest_of(one.content))
+        assert await store.head_manifest(name) == digest_of(one.content)
+
+
+async def test_what_is_not_there_is_none(store: AnyStore) -> None:
+    assert await store.get_manifest("v1") is None
+    assert await store.head_manifest("v1") is None
+    assert await store.get_manifest(digest_of(b"nothing")) is None
+    assert await store.head_manifest(digest_of(b"nothing")) is None
+
+
+@pytest.mark.parametrize("name", ["a b", "../v1", "", "v" * 129])
+async def test_a_name_that_is_no_tag_is_not_written(store: AnyStore, name: str) -> None:
+    one = image()
+    await put(store, one)
+    with pytest.raises(UsageError):
+        await store.put_manifest(one.content, OCI_MANIFEST, tag=name)
+
+
+async def test_a_manifest_without_a_tag_moves_no_tag(store: AnyStore) -> None:
+    one, two = image("one"), image("two")
+    await put(store, one, tag="v1")
+    await put(store, two)
+    assert await store.head_manifest("v1") == digest_of(one.content)
+    assert await store.head_manifest(digest_of(two.content)) == digest_of(two.content)
+
+
+async def test_a_tag_moves_to_the_last_manifest(store: AnyStore) -> None:
+    await put(store, image("one"), tag="v1")
+    await put(store, image("two"), tag="v1")
+    assert await store.head_manifest("v1") == digest_of(image("two").content)
+
+
+async def test_an_index_comes_back_after_its_manifests(store: AnyStore) -> None:
+    one, two = image("one"), image("two")
+    await put(store, one)
+    await put(store, two)
+    digest = await store.put_manifest(index(one, two), OCI_INDEX, tag="all")
+    stored = await store.get_manifest("all")
+    assert stored is not None
+    assert (stored.digest, stored.media_type) == (digest, OCI_INDEX)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 3 * 1024 * 1024 + 17])
+async def test_a_blob_comes_back(store: AnyStore, size: int) -> None:
+    content = os.urandom(size)
+    blob = blob_of_bytes(content, OCI_LAYER_GZIP)
+    assert await store.put_blob(blob) is Outcome.UPLOADED
+    assert await collected(store.read_blob(blob.descriptor)) == content
+    assert await store.has_blob(blob.descriptor)
+
+
+async def test_a_blob_that_is_not_there_is_not_held(store: AnyStore) -> None:
+    assert not await store.has_blob(blob_of_bytes(b"absent", OCI_LAYER_GZIP).descriptor)
+
+
+async def test_the_same_blob_is_stored_once(store: AnyStore) -> None:
+    blob = blob_of_bytes(os.urandom(1000), OCI_LAYER_GZIP)
+    assert await store.put_blob(blob) is Outcome.UPLOADED
+    assert await store.put_blob(blob) is Outcome.EXISTED
+
+
+@pytest.mark.parametrize(
+    ("announced", "sent"),
+    [(b"x" * 100, b"y" * 100), (b"x" * 100, b"x" * 99), (b"x" * 100, b"x" * 101)],
+    ids=["other content", "shorter", "longer"],
+)
+async def test_a_blob_that_is_not_what_it_says_is_not_stored(store: AnyStore, announced: bytes, sent: bytes) -> None:
+    blob = Blob(
+        descriptor=blob_of_bytes(announced, OCI_LAYER_GZIP).descriptor,
+        open=lambda: bytes_chunks(sent),
+    )
+    with pytest.raises(IntegrityError):
+        await store.put_blob(blob)
+    assert not await store.has_blob(blob.descriptor)
+
+
+async def test_a_blob_of_another_size_is_refused_when_read(store: AnyStore) -> None:
+    blob = blob_of_bytes(b"x" * 100, OCI_LAYER_GZIP)
+    await store.put_blob(blob)
+    for size in (99, 101):
+        with pytest.raises(IntegrityError):
+            await collected(store.read_blob(msgspec.structs.replace(blob.descriptor, size=size)))
+
+
+async def test_a_manifest_without_its_blobs_is_refused_with_their_digests(store: AnyStore) -> None:
+    one = image()
+    await store.put_blob(one.blobs[0])
+    with pytest.raises(MissingBlobs) as caught:
+        await store.put_manifest(one.content, OCI_MANIFEST, tag="v1")
+    assert caught.value.digests == (one.blobs[1].descriptor.digest,)
+    assert await store.head_manifest("v1") is None
+    await store.put_blob(one.blobs[1])
+    await store.put_manifest(one.content, OCI_MANIFEST, tag="v1")
+
+
+async def test_an_index_without_its_manifests_is_refused(store: AnyStore) -> None:
+    one = image()
+    with pytest.raises(MissingBlobs) as caught:
+        await store.put_manifest(index(one), OCI_INDEX, tag="all")
+    assert caught.value.digests == (digest_of(one.content),)
+
+
+async def test_a_manifest_of_another_type_than_it_is_called_is_refused(store: AnyStore) -> None:
+    one = image()
+    await asyncio.gather(*(store.put_blob(blob) for blob in one.blobs))
+    with pytest.raises(IntegrityError):
+        await store.put_manifest(one.content, OCI_INDEX)
+
+
+async def test_an_index_is_copied_whole_into_a_layout_and_back(store: AnyStore, tmp_path: Path) -> None:
+    one, two = image("one", b"shared", b"first"), image("two", b"shared", os.urandom(300_000))
+    await put(store, one)
+    await put(store, two)
+    await store.put_manifest(index(one, two), OCI_INDEX, tag="all")
+    stored = await store.get_manifest("all")
+    assert stored is not None
+    layout = LayoutStore(tmp_path / "copy")
+    there = await copy_image(store, layout, stored, tag="all")
+    assert set(there.blobs.values()) == {Outcome.UPLOADED}
+    assert len(there.blobs) == 5
+    assert there.manifests[-1] == stored.digest
+    again = await copy_image(store, layout, stored, tag="all")
+    assert set(again.blobs.values()) == {Outcome.EXISTED}
+    back = await copy_image(layout, store, stored, tag="back")
+    assert set(back.blobs.values()) == {Outcome.EXISTED}
+    assert await store.head_manifest("back") == stored.digest
+
+
+async def test_an_unfinished_index_is_not_copied(store: AnyStore, tmp_path: Path) -> None:
+    layout = LayoutStore(tmp_path / "target")
+    child = Descriptor(media_type=OCI_MANIFEST, digest=digest_of(b"absent"), size=6)
+    content = index(Image(b"absent", ()))
+    assert child.digest.encode() in content
+    with pytest.raises(StoreError, match="lacks"):
+        await copy_image(store, layout, Stored(OCI_INDEX, content, digest_of(content)), tag="x")
+    assert await layout.head_manifest("x") is None
