@@ -1,0 +1,1 @@
+"""Images put together from a base and late copies, without a build engine."""
