@@ -1,0 +1,469 @@
+"""[io] A build context: which files a COPY or ADD takes from it, and what is in them.
+
+The rules are those of BuildKit: the context is the directory without what its ignore file excludes
+(vendor/github.com/tonistiigi/fsutil/filter.go), and a copy reads it like a root file system of its own, so no link
+leads out of it (vendor/github.com/tonistiigi/fsutil/copy/copy.go).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from buildonce.dockerfile.globs import has_wildcard, match_glob
+from buildonce.dockerfile.ignore import IgnoreRules, compile_ignore, compile_patterns
+from buildonce.dockerfile.paths import clean_path
+from buildonce.dockerfile.problems import Fault, suggest
+from buildonce.dockerfile.runes import decode, encode
+from buildonce.errors import ContextError
+from buildonce.oci import Digest
+
+_CHUNK = 1 << 20
+_THREADS = 8
+_MOST_LINKS = 255
+_SELECTION_VERSION = b"buildonce selection 1\0"
+
+
+class SourceMissing(ContextError):
+    """The context has no such file; ``source`` is the word of the instruction that asks for it."""
+
+    code = "CONTEXT-MISSING"
+
+    def __init__(self, message: str, *, source: str, help: str | None = None) -> None:  # noqa: A002
+        super().__init__(message, help=help)
+        self.source = source
+
+
+class SpecialFile(ContextError):
+    """A source holds a file that no image should hold; ``path`` is relative to the context."""
+
+    code = "CONTEXT-SPECIAL"
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message, help="exclude it in the ignore file, or copy a narrower path")
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """A directory and what is left out of it; ``ignore_path`` is the file that says so, if there is one."""
+
+    root: Path
+    ignore: IgnoreRules
+    ignore_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """One file, directory or symbolic link that a source word selects.
+
+    ``path`` is relative to the context, ``relative`` to the source (empty for the source itself), ``source`` the path
+    at which the source or match was found before links were followed: its last part is the name that a copied file
+    gets. ``mode`` has the twelve permission bits, ``size`` the content's bytes, ``hardlink`` the ``path`` of an earlier
+    file from the same source that is the same file. The directory that a source names is selected with its content,
+    although a copy takes only the content.
+    """
+
+    source: str
+    path: str
+    relative: str
+    type: str
+    mode: int
+    size: int = 0
+    digest: Digest | None = None
+    target: str | None = None
+    mtime_ns: int = 0
+    hardlink: str | None = None
+    capability: bytes | None = None
+
+
+def open_context(root: Path, dockerfile_path: Path | None) -> Context:
+    """Return the context at ``root`` with the ignore file of this Dockerfile, or else its own.
+
+    Raises `ContextError` when one of them is not there, or when the ignore file cannot be used.
+    """
+    if not root.is_dir():
+        raise ContextError(f"the build context `{root}` is not a directory")
+    if dockerfile_path is not None and not dockerfile_path.is_file():
+        raise ContextError(f"there is no Dockerfile at `{dockerfile_path}`")
+    candidates = [root / ".dockerignore"]
+    if dockerfile_path is not None:
+        candidates.insert(0, dockerfile_path.with_name(f"{dockerfile_path.name}.dockerignore"))
+    for path in candidates:
+        if path.is_file():
+            return Context(root=root, ignore=_read_ignore(path), ignore_path=path)
+    return Context(root=root, ignore=IgnoreRules())
+
+
+def select(
+    context: Context, sources: Sequence[str], *, exclude: Sequence[str] = (), parents: bool = False
+) -> tuple[Selected, ...]:
+    """Return what a COPY with these source words takes from the context, source by source, in BuildKit's order.
+
+    ``exclude`` are the instruction's ``--exclude`` patterns, ``parents`` is its ``--parents``. URLs and Git references
+    of an ADD are not for here. A wildcard that matches nothing selects nothing. Raises `SourceMissing` for another
+    source that is not there, `SpecialFile` for sockets, pipes and devices, `ContextError` for what cannot be read.
+    """
+    tree = _Tree(context)
+    rules = _compile_exclude(exclude)
+    entries = [
+        entry
+        for source in sources
+        for entry in (tree.select_parents(source, rules) if parents else tree.select(source, rules))
+    ]
+    return _with_content(context, entries)
+
+
+def selection_digest(selected: Iterable[Selected]) -> Digest:
+    """Return the digest of what was selected: path, type, mode, bytes, link target and capability of each entry.
+
+    Times and owners do not count, nor does the mode of a directory that a source names, which no copy takes.
+    """
+    total = hashlib.sha256(_SELECTION_VERSION)
+    for one in selected:
+        mode = "" if one.type == "dir" and not one.relative else f"{one.mode:o}"
+        fields = (one.path, one.type, mode, one.digest or "", one.target or "", (one.capability or b"").hex())
+        total.update(b"\0".join(encode(text) for text in fields) + b"\0\n")
+    return Digest(f"sha256:{total.hexdigest()}")
+
+
+def _read_ignore(path: Path) -> IgnoreRules:
+    try:
+        return compile_ignore(decode(path.read_bytes()))
+    except Fault as fault:
+        raise ContextError(f"{path}: {fault.message}", help=fault.help) from fault
+    except OSError as error:
+        raise ContextError(f"cannot read `{path}`: {error.strerror}") from error
+
+
+def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
+    try:
+        return compile_patterns(patterns)
+    except Fault as fault:
+        raise ContextError(f"--exclude: {fault.message}", help=fault.help) from fault
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A path in the context with its state; ``children`` are a directory's visible entries, in byte order."""
+
+    path: str
+    state: os.stat_result
+    is_excluded: bool = False
+    children: tuple[_Entry, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.state.st_mode)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.state.st_mode)
+
+
+@dataclass(slots=True)
+class _Tree:
+    """The context as BuildKit receives it: without what is excluded; directories are read once."""
+
+    context: Context
+    _read: dict[str, tuple[_Entry, ...]] = field(default_factory=dict)
+    _seen: dict[str, tuple[_Entry, ...]] = field(default_factory=dict)
+    _matched: dict[str, tuple[bool, ...]] = field(default_factory=lambda: {"": ()})
+
+    def select(self, source: str, exclude: IgnoreRules) -> list[Selected]:
+        """Return what one source word selects."""
+        return [one for match in self._matches(source) for one in self._copy(source, match, exclude)]
+
+    def select_parents(self, source: str, exclude: IgnoreRules) -> list[Selected]:
+        """Return what one source word selects under ``--parents``, with the directories that lead to it.
+
+        A ``/./`` in the word divides it: what stands before is where the selected paths begin.
+        """
+        base, pivot, pattern = source.partition("/./")
+        base, pattern = (base, pattern) if pivot else ("", source)
+        text = clean_path("/" + pattern)[1:]
+        include = _compile_include(text)
+        found: list[Selected] = []
+        for match in self._matches(base):
+            top = self._follow(match)
+            if top is not None:
+                found += _with_leading(match, self._whole(top), include, exclude)
+        if not found and not has_wildcard(source):
+            raise self._missing(source, f"{base}/{text}".strip("/"))
+        return found
+
+    def _matches(self, source: str) -> list[str]:
+        """Return the paths that a word means: itself, or all that match its wildcards."""
+        path = clean_path("/" + source)[1:]
+        parts = path.split("/") if path else []
+        fixed = next((number for number, part in enumerate(parts) if has_wildcard(part)), len(parts))
+        if fixed == len(parts):
+            return [path]
+        base = self._follow("/".join(parts[:fixed]))
+        if base is None:
+            raise self._missing(source, "/".join(parts[:fixed]))
+        return list(self._glob(self._whole(base), "/".join(parts[fixed:]), source))
+
+    def _glob(self, base: _Entry, pattern: str, source: str) -> Iterator[str]:
+        """Yield the paths below ``base`` that match; what is inside a match is not tried."""
+        pending = list(reversed(base.children))
+        start = len(base.path) + 1 if base.path else 0
+        try:
+            match_glob(pattern, "")
+        except Fault as fault:
+            raise ContextError(f"the source `{source}` is malformed: {fault.message}", help=fault.help) from fault
+        while pending:
+            entry = pending.pop()
+            if match_glob(pattern, entry.path[start:]):
+                yield entry.path
+            else:
+                pending += reversed(entry.children)
+
+    def _copy(self, source: str, match: str, exclude: IgnoreRules) -> Iterator[Selected]:
+        top = self._follow(match)
+        if top is None:
+            raise self._missing(source, match)
+        top = self._whole(top)
+        yield _select_entry(match, top, "")
+        yield from (_select_entry(match, entry, relative) for entry, relative in _kept(top, exclude))
+
+    def _whole(self, entry: _Entry) -> _Entry:
+        """Return a directory's entry with everything below it, others as they are."""
+        if not entry.is_directory:
+            return entry
+        return replace(entry, children=self._visible(entry.path))
+
+    def _visible(self, path: str) -> tuple[_Entry, ...]:
+        """Return the visible entries of a directory: those not excluded, and directories that lead to one."""
+        if path not in self._seen:
+            self._seen[path] = tuple(visible for entry in self._list(path) if (visible := self._reduced(entry)))
+        return self._seen[path]
+
+    def _reduced(self, entry: _Entry) -> _Entry | None:
+        """Return an entry with its visible children, or None when it is not visible itself."""
+        if not entry.is_directory or (entry.is_excluded and not self.context.ignore.has_exceptions):
+            return None if entry.is_excluded else entry
+        try:
+            children = self._visible(entry.path)
+        except ContextError:
+            if not entry.is_excluded:
+                raise
+            children = ()  # what is excluded need not be readable
+        return replace(entry, children=children) if children or not entry.is_excluded else None
+
+    def _list(self, path: str) -> tuple[_Entry, ...]:
+        """Return all entries of a directory, in byte order, excluded ones marked."""
+        if path not in self._read:
+            self._read[path] = tuple(self._scan(path))
+        return self._read[path]
+
+    def _scan(self, path: str) -> Iterator[_Entry]:
+        directory = self.context.root / path
+        try:
+            with os.scandir(directory) as found:
+                states = [(one.name, one.stat(follow_symlinks=False)) for one in found]
+        except OSError as error:
+            raise ContextError(f"cannot read `{path or '.'}` in the build context: {error.strerror}") from error
+        for name, state in sorted(states, key=lambda one: os.fsencode(one[0])):
+            inside = f"{path}/{name}" if path else name
+            is_excluded, matched = self.context.ignore.enter(inside, self._matched[path])
+            if stat.S_ISDIR(state.st_mode):
+                self._matched[inside] = matched
+            yield _Entry(inside, state, is_excluded)
+
+    def _follow(self, path: str) -> _Entry | None:
+        """Return what is at ``path`` after following links inside the context; None when nothing visible is."""
+        current = _Entry("", self.context.root.stat())
+        remaining = list(reversed(path.split("/"))) if path else []
+        links = 0
+        while remaining:
+            part = remaining.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                current = self._parent(current)
+                continue
+            child = self._child(current, part)
+            if child is None:
+                return None
+            if not child.is_link:
+                current = child
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                return None
+            target = _read_link(self.context, child.path)
+            if target.startswith("/"):
+                current = _Entry("", self.context.root.stat())
+            remaining += reversed(target.split("/"))
+        return current
+
+    def _parent(self, entry: _Entry) -> _Entry:
+        path = entry.path.rpartition("/")[0]
+        return _Entry(path, (self.context.root / path).lstat() if path else self.context.root.stat())
+
+    def _child(self, directory: _Entry, name: str) -> _Entry | None:
+        if not directory.is_directory:
+            return None
+        for entry in self._list(directory.path):
+            if entry.name == name:
+                return entry if not entry.is_excluded or self._reduced(entry) else None
+        return None
+
+    def _missing(self, source: str, path: str) -> SourceMissing:
+        rule = self.context.ignore.deciding(path)
+        if rule is not None and (self.context.root / path).exists() and self.context.ignore_path is not None:
+            return SourceMissing(
+                f"`{source}` is not in the build context: `{rule.text}` in {self.context.ignore_path.name} excludes it",
+                source=source,
+                help=f"add `!{path}` to {self.context.ignore_path.name}",
+            )
+        return SourceMissing(
+            f"`{source}` is not in the build context", source=source, help=self._help_for_missing(path)
+        )
+
+    def _help_for_missing(self, path: str) -> str:
+        """Say what stands where the first missing part of the path should be."""
+        parts = path.split("/")
+        for number, part in enumerate(parts):
+            directory = self._follow("/".join(parts[:number]))
+            if directory is None or not directory.is_directory:
+                break
+            names = [entry.name for entry in self._visible(directory.path)]
+            if part not in names:
+                closest = suggest(part, names)
+                return f"did you mean `{'/'.join([*parts[:number], closest])}`?" if closest else _help_for_root()
+        return _help_for_root()
+
+
+def _help_for_root() -> str:
+    return "sources are relative to the build context; a copy cannot reach above it"
+
+
+def _compile_include(pattern: str) -> IgnoreRules:
+    try:
+        return compile_patterns([pattern])
+    except Fault as fault:
+        raise ContextError(f"the source `{pattern}` is malformed: {fault.message}", help=fault.help) from fault
+
+
+def _kept(top: _Entry, exclude: IgnoreRules) -> Iterator[tuple[_Entry, str]]:
+    """Yield the entries below ``top`` that ``--exclude`` leaves, each with its path relative to ``top``."""
+    start = len(top.path) + 1 if top.path else 0
+
+    def keep(entry: _Entry, matched: tuple[bool, ...]) -> list[tuple[_Entry, str]]:
+        relative = entry.path[start:]
+        is_excluded, matched = exclude.enter(relative, matched)
+        below = [one for child in entry.children for one in keep(child, matched)]
+        return [(entry, relative), *below] if below or not is_excluded else []
+
+    for child in top.children:
+        yield from keep(child, ())
+
+
+def _with_leading(source: str, top: _Entry, include: IgnoreRules, exclude: IgnoreRules) -> list[Selected]:
+    """Return the entries below ``top`` that ``include`` matches and ``exclude`` does not, and their parents."""
+    start = len(top.path) + 1 if top.path else 0
+
+    def keep(entry: _Entry, included: tuple[bool, ...], excluded: tuple[bool, ...]) -> list[Selected]:
+        relative = entry.path[start:]
+        is_included, included = include.enter(relative, included)
+        is_excluded, excluded = exclude.enter(relative, excluded)
+        below = [one for child in entry.children for one in keep(child, included, excluded)]
+        if not below and (is_excluded or not is_included):
+            return []
+        return [_select_entry(source, entry, relative), *below]
+
+    return [one for child in top.children for one in keep(child, (), ())]
+
+
+def _select_entry(source: str, entry: _Entry, relative: str) -> Selected:
+    """Return the entry as selected, still without content; raise `SpecialFile` for what is no file of an image."""
+    mode = entry.state.st_mode
+    kind = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}.get(stat.S_IFMT(mode))
+    if kind is None:
+        raise SpecialFile(f"`{entry.path}` in the build context is a {_kind_name(mode)}", path=entry.path)
+    return Selected(
+        source=source or ".",
+        path=entry.path or ".",
+        relative=relative,
+        type=kind,
+        mode=0o777 if kind == "symlink" else stat.S_IMODE(mode),
+        size=entry.state.st_size if kind == "file" else 0,
+        mtime_ns=entry.state.st_mtime_ns,
+    )
+
+
+def _read_link(context: Context, path: str) -> str:
+    return os.readlink(context.root / path)  # noqa: PTH115 - Path would tidy the target up
+
+
+def _kind_name(mode: int) -> str:
+    names = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+    return names.get(stat.S_IFMT(mode), "special file")
+
+
+def _with_content(context: Context, entries: Sequence[Selected]) -> tuple[Selected, ...]:
+    """Return the entries with digests, link targets, capabilities and hard links; files are hashed in threads."""
+    paths = sorted({entry.path for entry in entries if entry.type == "file"})
+    with ThreadPoolExecutor(max_workers=_THREADS) as threads:
+        read = dict(zip(paths, threads.map(lambda path: _read_file(context.root / path, path), paths), strict=True))
+    first: dict[tuple[str, int, int], str] = {}
+    complete: list[Selected] = []
+    for entry in entries:
+        if entry.type == "file":
+            content = read[entry.path]
+            original = first.setdefault((entry.source, *content.inode), entry.path)
+            complete.append(
+                replace(
+                    entry,
+                    size=content.size,
+                    digest=content.digest,
+                    capability=content.capability,
+                    hardlink=original if original != entry.path else None,
+                )
+            )
+        elif entry.type == "symlink":
+            complete.append(replace(entry, target=_read_link(context, entry.path)))
+        else:
+            complete.append(entry)
+    return tuple(complete)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    digest: Digest
+    size: int
+    inode: tuple[int, int]
+    capability: bytes | None
+
+
+def _read_file(path: Path, name: str) -> _Content:
+    total, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                total.update(chunk)
+                size += len(chunk)
+            state = os.fstat(file.fileno())
+    except OSError as error:
+        raise ContextError(f"cannot read `{name}` in the build context: {error.strerror}") from error
+    digest = Digest(f"sha256:{total.hexdigest()}")
+    return _Content(digest, size, (state.st_dev, state.st_ino), _capability(path))
+
+
+def _capability(path: Path) -> bytes | None:
+    """Return the file's capabilities as Linux stores them, where there are any."""
+    try:
+        return os.getxattr(path, "security.capability", follow_symlinks=False)
+    except (OSError, AttributeError):
+        return None
