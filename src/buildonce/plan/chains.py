@@ -1,0 +1,126 @@
+"""A variant's instruction chain: the steps from its external base to its target, and what each of them needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from buildonce.dockerfile.evaluation import Step
+from buildonce.dockerfile.stages import StageSource
+from buildonce.dockerfile.syntax import Add, Cmd, Copy, Onbuild, Run, Span, Workdir
+
+
+class StepKind(Enum):
+    """What a step needs: nothing but the config, our own file operations, a core, or an engine."""
+
+    METADATA = "metadata"
+    WORKDIR = "workdir"
+    CONTEXT_COPY = "context copy"
+    LATE_COPY = "late copy"
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStep:
+    """One instruction of a chain.
+
+    ``stage`` is the index of the stage it stands in; ``source`` that of the stage a late copy takes files from;
+    ``history`` counts the entries that the chain's earlier steps add to the image's history; ``cmd_is_set`` says
+    whether a CMD of the same stage comes before it (an ENTRYPOINT then keeps it).
+    """
+
+    step: Step
+    kind: StepKind
+    stage: int
+    history: int
+    source: int | None = None
+    cmd_is_set: bool = False
+
+    @property
+    def span(self) -> Span:
+        """The lines of the instruction."""
+        return self.step.instruction.span
+
+    @property
+    def text(self) -> str:
+        """The instruction as it stands in the Dockerfile, on one line."""
+        return self.step.instruction.instruction.original
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """A variant's chain; ``stages`` are the indexes of its stages, first to last."""
+
+    stages: tuple[int, ...]
+    steps: tuple[ChainStep, ...]
+
+    @property
+    def late_copies(self) -> tuple[ChainStep, ...]:
+        """The copies whose source is a stage outside the chain."""
+        return tuple(step for step in self.steps if step.kind is StepKind.LATE_COPY)
+
+    @property
+    def mounted(self) -> tuple[int, ...]:
+        """The stages outside the chain that its RUN instructions mount."""
+        uses = (one for step in self.steps for one in step.step.dependencies if one.kind == "mount")
+        found = {use.source.index for use in uses if isinstance(use.source, StageSource)}
+        return tuple(sorted(found - set(self.stages)))
+
+    @property
+    def engine_end(self) -> int:
+        """How many steps, from the first, an engine must have seen: all up to the last that needs one."""
+        needing = [number for number, step in enumerate(self.steps, 1) if step.kind is StepKind.ENGINE]
+        return needing[-1] if needing else 0
+
+    @property
+    def engine_steps(self) -> tuple[ChainStep, ...]:
+        """The steps that make the base, late copies left out; empty when the base is the external image itself."""
+        return tuple(step for step in self.steps[: self.engine_end] if step.kind is not StepKind.LATE_COPY)
+
+    @property
+    def hoisted_over(self) -> tuple[ChainStep, ...]:
+        """The late copies that steps of the base follow: leaving them out of the base has to be proven harmless."""
+        return tuple(step for step in self.steps[: self.engine_end] if step.kind is StepKind.LATE_COPY)
+
+    @property
+    def trailing(self) -> tuple[ChainStep, ...]:
+        """The steps after the base, all of them assembly's own."""
+        return self.steps[self.engine_end :]
+
+
+def make_chain(stages: tuple[tuple[int, tuple[Step, ...]], ...]) -> Chain:
+    """Return the chain over ``stages``: their indexes and evaluated steps, first to last."""
+    inside = {index for index, _ in stages}
+    steps: list[ChainStep] = []
+    history = 0
+    for index, evaluated in stages:
+        has_cmd = False
+        for step in evaluated:
+            kind, source = _kind(step, inside)
+            steps.append(
+                ChainStep(step=step, kind=kind, stage=index, history=history, source=source, cmd_is_set=has_cmd)
+            )
+            has_cmd = has_cmd or isinstance(step.instruction, Cmd)
+            history += 0 if isinstance(step.instruction, Onbuild) else 1
+    return Chain(stages=tuple(index for index, _ in stages), steps=tuple(steps))
+
+
+def _kind(step: Step, inside: set[int]) -> tuple[StepKind, int | None]:
+    """Return what a step needs, and for a late copy the index of its source."""
+    match step.expanded:
+        case Run() | Add():
+            return StepKind.ENGINE, None
+        case Copy(heredocs=heredocs) if heredocs:
+            return StepKind.ENGINE, None
+        case Copy(from_=None):
+            return StepKind.CONTEXT_COPY, None
+        case Copy():
+            source = step.dependencies[0].source
+            if isinstance(source, StageSource) and source.index not in inside:
+                return StepKind.LATE_COPY, source.index
+            # From an external image, or from a stage of the chain itself: the engine has both at hand.
+            return StepKind.ENGINE, None
+        case Workdir():
+            return StepKind.WORKDIR, None
+        case _:
+            return StepKind.METADATA, None

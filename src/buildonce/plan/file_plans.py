@@ -1,0 +1,187 @@
+"""One Dockerfile for one platform: evaluated stages, their keys, and the chains of targets."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+
+from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
+from buildonce.dockerfile.stages import ImageSource, Source, StageGraph, StageSource, chain, reachable
+from buildonce.dockerfile.syntax import Copy, Run
+from buildonce.oci import Platform
+from buildonce.plan.chains import Chain, make_chain
+from buildonce.plan.images import ExternalImage
+from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
+from buildonce.plan.sources import ContextFiles
+from buildonce.plan.stage_recipes import Inputs, ReadKey, describe_step
+
+Images = Mapping[tuple[str, Platform], ExternalImage]
+
+
+def images_needed(graph: StageGraph, stage: int) -> frozenset[tuple[str, Platform]]:
+    """Return the external images that building a stage takes: their names as written, and the platforms."""
+    members = reachable(graph, graph.stages[stage])
+    sources = [dependency.source for member in members for dependency in member.dependencies]
+    sources += [member.base for member in members]
+    return frozenset((source.name, source.platform) for source in sources if isinstance(source, ImageSource))
+
+
+class FilePlan:
+    """What planning knows of one Dockerfile for one target platform; everything is computed once, when asked for."""
+
+    def __init__(self, file: int, graph: StageGraph, context: ContextFiles, images: Images) -> None:
+        self.file = file
+        self.graph = graph
+        self._context = context
+        self._images = images
+        self._evaluated: dict[int, Evaluated] = {}
+        self._keys: dict[int, Key] = {}
+        self._chains: dict[int, Chain] = {}
+
+    def label(self, stage: int) -> str:
+        """The stage's name, or its number."""
+        return self.graph.stages[stage].label
+
+    def platform(self, stage: int) -> Platform:
+        """The platform that a stage's instructions run on."""
+        return self.graph.stages[stage].platform
+
+    def external(self, stage: int) -> ExternalImage | None:
+        """The external image a stage starts from; None for scratch and for another stage."""
+        base = self.graph.stages[stage].base
+        return self._images[(base.name, base.platform)] if isinstance(base, ImageSource) else None
+
+    def root(self, stage: int) -> int:
+        """The first stage of a stage's chain: the one that starts from an external image or scratch."""
+        return chain(self.graph, self.graph.stages[stage])[0].index
+
+    def evaluated(self, stage: int) -> Evaluated:
+        """A stage's steps with all words expanded."""
+        if stage not in self._evaluated:
+            resolved = self.graph.stages[stage]
+            self._evaluated[stage] = evaluate_stage(self.graph, resolved, self._base_state(stage))
+        return self._evaluated[stage]
+
+    def chain(self, stage: int) -> Chain:
+        """The instruction chain of a target."""
+        if stage not in self._chains:
+            members = chain(self.graph, self.graph.stages[stage])
+            self._chains[stage] = make_chain(
+                tuple((member.index, self.evaluated(member.index).steps) for member in members)
+            )
+        return self._chains[stage]
+
+    def reads(self, stage: int) -> Mapping[int, frozenset[str]]:
+        """Return which other stages a chain takes files from while it is built, and which paths of them."""
+        found: dict[int, set[str]] = {}
+        inside = set(self.chain(stage).stages)
+        for member in self.chain(stage).steps:
+            named = _named_words(member.step)
+            for dependency in member.step.dependencies:
+                if isinstance(dependency.source, StageSource) and dependency.source.index not in inside:
+                    paths = core_paths(named.get(dependency.name, ("/",)))
+                    found.setdefault(dependency.source.index, set()).update(paths)
+        return {source: frozenset(paths) for source, paths in found.items()}
+
+    def reads_parents(self, stage: int) -> frozenset[int]:
+        """Return the other stages that a chain copies from with ``--parents``: directories on the way count, too."""
+        sources = (
+            dependency.source
+            for member in self.chain(stage).steps
+            if isinstance(member.step.expanded, Copy) and member.step.expanded.parents
+            for dependency in member.step.dependencies
+        )
+        return frozenset(source.index for source in sources if isinstance(source, StageSource))
+
+    def key(self, stage: int) -> Key:
+        """The key of all files of a stage."""
+        if stage not in self._keys:
+            self._keys[stage] = key_of(self.recipe(stage))
+        return self._keys[stage]
+
+    def recipe(self, stage: int) -> Recipe:
+        """The recipe of all files of a stage."""
+        return Recipe(
+            kind="stage",
+            platform=str(self.platform(stage)),
+            origin=self.origin(stage),
+            steps=self.describe(self.evaluated(stage).steps),
+        )
+
+    def origin(self, stage: int) -> str:
+        """What a stage starts from: ``scratch``, an image's digest, or another stage's key."""
+        return self.source_key(self.graph.stages[stage].base)
+
+    def describe(
+        self, steps: Iterable[Step], *, with_metadata: bool = False, read: ReadKey | None = None
+    ) -> tuple[StepRecipe, ...]:
+        """Return the recipes of these steps; ``read`` overrides what stands for a source's content."""
+        inputs = Inputs(context=self._context.digest, read=read or self.source_key)
+        described = (describe_step(step, inputs, with_metadata=with_metadata) for step in steps)
+        return tuple(recipe for recipe in described if recipe is not None)
+
+    def source_key(self, source: Source) -> str:
+        """The key of a stage, or the digest of an image: what stands for its content in a recipe."""
+        match source:
+            case StageSource(index=index):
+                return self.key(index)
+            case ImageSource(name=name, platform=platform):
+                return self._images[(name, platform)].digest
+            case _:
+                return "scratch"
+
+    def _base_state(self, stage: int) -> BaseState:
+        base = self.graph.stages[stage].base
+        if isinstance(base, StageSource):
+            return self.evaluated(base.index).final
+        external = self.external(stage)
+        return external_state(external) if external else BaseState()
+
+
+def core_paths(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return absolute paths that hold all that these source words select in a stage.
+
+    Relative words start at the root, not at the stage's working directory (observed). A wildcard is widened to the
+    directory in front of it: what it matches is known only once the stage is built.
+    """
+    return tuple(_literal_prefix(posixpath.normpath(posixpath.join("/", word))) for word in words)
+
+
+def external_state(image: ExternalImage) -> BaseState:
+    """Return what an image's config sets for the first instruction after it."""
+    section = image.config.get("config")
+    values: Mapping[str, object] = section if isinstance(section, Mapping) else {}
+    env = values.get("Env")
+    pairs = [str(one).partition("=") for one in env] if isinstance(env, list) else []
+    shell = values.get("Shell")
+    return BaseState(
+        env={name: value for name, _, value in pairs},
+        workdir=str(values.get("WorkingDir") or "/"),
+        user=str(values.get("User") or ""),
+        shell=tuple(str(word) for word in shell) if isinstance(shell, list) and shell else None,
+        onbuild=image.onbuild,
+    )
+
+
+def _named_words(step: Step) -> Mapping[str, tuple[str, ...]]:
+    """Return what a step reads from elsewhere: the name of a stage or image, and source words in it."""
+    match step.expanded:
+        case Copy(from_=str(name), sources=sources):
+            return {name: sources}
+        case Run(mounts=mounts):
+            found: dict[str, tuple[str, ...]] = {}
+            for mount in mounts:
+                if mount.from_:
+                    found[mount.from_] = (*found.get(mount.from_, ()), mount.source or "/")
+            return found
+        case _:
+            return {}
+
+
+def _literal_prefix(path: str) -> str:
+    literal = []
+    for part in path.split("/"):
+        if any(character in part for character in "*?[\\"):
+            break
+        literal.append(part)
+    return "/".join(literal) or "/"

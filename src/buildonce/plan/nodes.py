@@ -1,0 +1,130 @@
+"""A plan's nodes: cores, bases and images, and the plan that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from buildonce.dockerfile.syntax import Span
+from buildonce.oci import Platform
+from buildonce.plan.chains import ChainStep
+from buildonce.plan.images import ExternalImage
+from buildonce.plan.recipes import Key, Recipe
+from buildonce.plan.verdicts import Verdict, VerdictKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreNode:
+    """The files that late copies take from one stage, for one platform.
+
+    ``file`` is the index of the Dockerfile, ``stage`` that of the stage in it. ``platform`` is the one the stage's
+    own instructions run on, ``target`` one of the platforms it is needed for. ``paths`` are absolute; with
+    ``with_parents`` the directories on the way to them keep mode and owner.
+    ``needs`` are the cores of other stages that it reads, by stage index. Files that the stage made itself get
+    ``epoch`` (seconds) as their time: when they were made is no input.
+    """
+
+    key: Key
+    name: str
+    file: int
+    stage: int
+    platform: Platform
+    target: Platform
+    paths: tuple[str, ...]
+    with_parents: bool
+    recipe: Recipe
+    stage_recipe: Recipe
+    needs: Mapping[int, Key]
+    epoch: int
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.platform}"
+
+
+class BaseOrigin(Enum):
+    """Where a base comes from."""
+
+    ENGINE = "engine"
+    IMAGE = "image"
+    SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseNode:
+    """A chain up to the last step that needs an engine, late copies left out, for one platform.
+
+    ``stage`` is the stage to build; ``hoisted`` are the late copies inside the chain, ``after`` what follows the base
+    in that stage: the derived Dockerfile leaves both out. ``external`` is the image at the chain's beginning, None for
+    scratch.
+    """
+
+    key: Key
+    name: str
+    file: int
+    stage: int
+    platform: Platform
+    origin: BaseOrigin
+    hoisted: tuple[Span, ...]
+    after: tuple[Span, ...]
+    recipe: Recipe
+    external: ExternalImage | None
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether late copies are left out of the middle of the chain."""
+        return bool(self.hoisted)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.platform}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNode:
+    """One variant for one platform.
+
+    ``base`` is its base's key, ``cores`` the cores of the stages it copies from (by stage index). ``hoisted`` are the
+    late copies with steps of the base after them, ``trailing`` the steps that assembly adds after the base.
+    ``recipe`` is that of the whole chain, for an image that an engine builds; ``external`` the image at the chain's
+    beginning, None for scratch.
+    """
+
+    variant: str
+    file: int
+    stage: int
+    platform: Platform
+    verdict: Verdict
+    base: Key
+    cores: Mapping[int, Key]
+    hoisted: tuple[ChainStep, ...]
+    trailing: tuple[ChainStep, ...]
+    recipe: Recipe
+    external: ExternalImage | None
+
+    def __str__(self) -> str:
+        return f"{self.variant} {self.platform}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a run has to have or to make, in an order in which nothing comes before what it needs."""
+
+    cores: Mapping[Key, CoreNode]
+    bases: Mapping[Key, BaseNode]
+    images: tuple[ImageNode, ...]
+    warnings: tuple[str, ...] = ()
+
+    def users_of(self, base: Key) -> tuple[ImageNode, ...]:
+        """Return the images that are assembled on a base."""
+        assembled = (image for image in self.images if image.verdict.kind is not VerdictKind.ENGINE)
+        return tuple(image for image in assembled if image.base == base)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the variants, in their order."""
+        return tuple(dict.fromkeys(image.variant for image in self.images))
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """The platforms, sorted."""
+        return tuple(sorted({image.platform for image in self.images}))

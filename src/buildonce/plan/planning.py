@@ -1,0 +1,157 @@
+"""Make a plan: variants and platforms to cores, bases and images, without touching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from buildonce.dockerfile.stages import Source, StageGraph, StageSource, resolve_stages
+from buildonce.dockerfile.syntax import Copy
+from buildonce.oci import Platform
+from buildonce.plan.chains import Chain, ChainStep, StepKind
+from buildonce.plan.core_needs import Cores
+from buildonce.plan.file_plans import FilePlan, Images, core_paths
+from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
+from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
+from buildonce.plan.sources import Request
+from buildonce.plan.stage_recipes import describe_late_copy
+from buildonce.plan.variants import Variant, default_variants, select_variants
+from buildonce.plan.verdicts import VerdictKind, judge
+
+Graphs = Mapping[tuple[int, Platform], StageGraph]
+
+
+def make_graphs(request: Request) -> Graphs:
+    """Return the stage graph of each Dockerfile for each platform. Raises `DockerfileError`."""
+    return {
+        (number, platform): resolve_stages(
+            file.dockerfile,
+            build_args=request.build_args,
+            target_platform=platform,
+            build_platform=request.build_platform,
+        )
+        for number, file in enumerate(request.files)
+        for platform in request.platforms
+    }
+
+
+def find_variants(request: Request, graphs: Graphs) -> tuple[tuple[Variant, ...], tuple[Variant, ...]]:
+    """Return the variants that are wanted, and all that shape the cores: the default ones and these."""
+    of_files = [graphs[(number, request.platforms[0])] for number in range(len(request.files))]
+    defaults = default_variants(of_files, [file.folder for file in request.files])
+    wanted = select_variants(request.variants, defaults, of_files) if request.variants else defaults
+    return wanted, tuple(dict.fromkeys((*defaults, *wanted)))
+
+
+def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
+    """Return the plan for ``request``, whose external images are ``images``."""
+    wanted, shaping = find_variants(request, graphs)
+    files = {
+        (number, platform): FilePlan(number, graph, request.files[number].context, images)
+        for (number, platform), graph in graphs.items()
+    }
+    cores = Cores(
+        (files[(variant.file, platform)], variant.stage, platform)
+        for variant in shaping
+        for platform in request.platforms
+    )
+    planned = [
+        _plan_image(variant, platform, files[(variant.file, platform)], cores)
+        for variant in wanted
+        for platform in request.platforms
+    ]
+    bases = {base.key: base for _, base, _ in reversed(planned) if base is not None}
+    needed = [core for _, _, found in planned for core in found]
+    return Plan(
+        cores=_with_needs(needed, cores, files),
+        bases=dict(reversed(bases.items())),
+        images=tuple(image for image, _, _ in planned),
+    )
+
+
+def _with_needs(
+    found: list[CoreNode], cores: Cores, files: Mapping[tuple[int, Platform], FilePlan]
+) -> dict[Key, CoreNode]:
+    """Return the cores and all that they need, what is needed first."""
+    ordered: dict[Key, CoreNode] = {}
+
+    def add(node: CoreNode) -> None:
+        if node.key not in ordered:
+            for needed in cores.nodes(files[(node.file, node.target)], node.stage).values():
+                add(needed)
+            ordered[node.key] = node
+
+    for node in found:
+        add(node)
+    return ordered
+
+
+def _plan_image(
+    variant: Variant, platform: Platform, plan: FilePlan, cores: Cores
+) -> tuple[ImageNode, BaseNode | None, tuple[CoreNode, ...]]:
+    chain = plan.chain(variant.stage)
+    external = plan.external(chain.stages[0])
+    needed = cores.nodes(plan, variant.stage)
+    verdict = judge(
+        chain,
+        onbuild=external.onbuild if external else (),
+        mounted=[plan.label(stage) for stage in chain.mounted],
+        system=platform.os,
+    )
+    base = _plan_base(chain, platform, plan)
+    image = ImageNode(
+        variant=variant.name,
+        file=variant.file,
+        stage=variant.stage,
+        platform=platform,
+        verdict=verdict,
+        base=base.key,
+        cores={stage: node.key for stage, node in needed.items()},
+        hoisted=chain.hoisted_over,
+        trailing=chain.trailing,
+        recipe=_image_recipe(chain, platform, plan, needed),
+        external=external,
+    )
+    return image, None if verdict.kind is VerdictKind.ENGINE else base, tuple(needed.values())
+
+
+def _plan_base(chain: Chain, platform: Platform, plan: FilePlan) -> BaseNode:
+    root = chain.stages[0]
+    external = plan.external(root)
+    steps = chain.steps[: chain.engine_end]
+    described = tuple(recipe for step in steps for recipe in _describe_base_step(step, plan))
+    recipe = Recipe(kind="base", platform=str(platform), origin=plan.origin(root), steps=described)
+    stage = steps[-1].stage if steps else root
+    origin = BaseOrigin.ENGINE if steps else BaseOrigin.IMAGE if external else BaseOrigin.SCRATCH
+    after = tuple(step.span for step in chain.trailing if step.stage == stage)
+    return BaseNode(
+        key=key_of(recipe),
+        name=plan.label(stage) if steps or external is None else str(external.reference),
+        file=plan.file,
+        stage=stage,
+        platform=platform,
+        origin=origin,
+        hoisted=tuple(step.span for step in chain.hoisted_over),
+        after=after,
+        recipe=recipe,
+        external=external,
+    )
+
+
+def _describe_base_step(step: ChainStep, plan: FilePlan) -> tuple[StepRecipe, ...]:
+    if step.kind is StepKind.LATE_COPY:
+        copy = step.step.expanded
+        assert isinstance(copy, Copy)  # noqa: S101  a late copy is a COPY
+        return (describe_late_copy(step.step, core_paths(copy.sources)),)
+    return plan.describe((step.step,), with_metadata=True)
+
+
+def _image_recipe(chain: Chain, platform: Platform, plan: FilePlan, cores: Mapping[int, CoreNode]) -> Recipe:
+    """Return the recipe of a whole chain; what it takes from cores counts by content, which is known later."""
+
+    def read(source: Source) -> str:
+        return "core" if isinstance(source, StageSource) and source.index in cores else plan.source_key(source)
+
+    steps = tuple(
+        recipe for step in chain.steps for recipe in plan.describe((step.step,), with_metadata=True, read=read)
+    )
+    return Recipe(kind="image", platform=str(platform), origin=plan.origin(chain.stages[0]), steps=steps)

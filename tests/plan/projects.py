@@ -1,0 +1,125 @@
+"""Plans from Dockerfile texts, with external images and contexts that exist only in the test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from buildonce.dockerfile.parser import parse_dockerfile
+from buildonce.oci import (
+    OCI_CONFIG,
+    OCI_MANIFEST,
+    Descriptor,
+    Digest,
+    Manifest,
+    Platform,
+    digest_of,
+    parse_platform,
+)
+from buildonce.plan.file_plans import images_needed
+from buildonce.plan.images import ExternalImage
+from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
+from buildonce.plan.planning import find_variants, make_graphs, make_plan
+from buildonce.plan.sources import Request, SourceFile
+from buildonce.reference import parse_reference
+
+AMD64, ARM64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
+
+
+@dataclass
+class FakeContext:
+    """A build context as a mapping of paths to contents; a source word selects what it names or what is below it."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
+        words = [source.strip("/").removeprefix("./") for source in sources]
+        selected = {
+            path: content
+            for path, content in self.files.items()
+            if any(word in ("", ".", path) or path.startswith(f"{word}/") for word in words)
+        }
+        return digest_of(repr((sorted(selected.items()), exclude)).encode())
+
+
+@dataclass
+class FakeImages:
+    """External images by name; ``versions`` tells apart states of one tag, ``configs`` sets what an image's has."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    configs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def image(self, name: str, platform: Platform) -> ExternalImage:
+        text = f"{name} {platform} {self.versions.get(name, '1')}"
+        config = {
+            "architecture": platform.architecture,
+            "os": platform.os,
+            "created": "2024-01-02T03:04:05Z",
+            "config": {"Env": ["PATH=/usr/bin"], **self.configs.get(name, {})},
+            "rootfs": {"type": "layers", "diff_ids": []},
+            "history": [],
+        }
+        content = msgspec.json.encode(config)
+        descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest_of(content), size=len(content))
+        return ExternalImage(
+            reference=parse_reference(name),
+            platform=platform,
+            digest=Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest()),
+            pinned=Digest("sha256:" + hashlib.sha256(f"index {text}".encode()).hexdigest()),
+            manifest=Manifest(media_type=OCI_MANIFEST, config=descriptor, layers=()),
+            config=config,
+            config_content=content,
+        )
+
+
+def plan_of(
+    *texts: str,
+    files: Mapping[str, str] | None = None,
+    images: FakeImages | None = None,
+    platforms: Sequence[Platform] = (AMD64,),
+    variants: Sequence[str] = (),
+    build_args: Mapping[str, str] | None = None,
+    paths: Sequence[str] = (),
+    folder: str = "",
+) -> Plan:
+    """Return the plan for these Dockerfiles, all with the same context."""
+    names = list(paths) or ["Dockerfile", *(f"Dockerfile.{number}" for number in range(1, len(texts)))]
+    context = FakeContext(files or {})
+    request = Request(
+        files=tuple(
+            SourceFile(dockerfile=parse_dockerfile(text.encode(), name), context=context, folder=folder)
+            for text, name in zip(texts, names, strict=True)
+        ),
+        platforms=tuple(platforms),
+        build_platform=AMD64,
+        variants=tuple(variants),
+        build_args=dict(build_args or {}),
+    )
+    graphs = make_graphs(request)
+    known = images or FakeImages()
+    wanted = {
+        pair
+        for variant in find_variants(request, graphs)[1]
+        for platform in platforms
+        for pair in images_needed(graphs[(variant.file, platform)], variant.stage)
+    }
+    return make_plan(request, graphs, {pair: known.image(*pair) for pair in wanted})
+
+
+def only_core(plan: Plan) -> CoreNode:
+    """Return the plan's one core."""
+    (core,) = plan.cores.values()
+    return core
+
+
+def image_of(plan: Plan, variant: str, platform: Platform = AMD64) -> ImageNode:
+    """Return the image of a variant."""
+    return next(image for image in plan.images if (image.variant, image.platform) == (variant, platform))
+
+
+def base_of(plan: Plan, variant: str, platform: Platform = AMD64) -> BaseNode:
+    """Return the base of a variant's image."""
+    return plan.bases[image_of(plan, variant, platform).base]

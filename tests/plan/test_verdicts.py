@@ -1,0 +1,92 @@
+"""Verdicts as far as a Dockerfile's text tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from buildonce.plan.verdicts import VerdictKind
+from tests.plan.projects import FakeImages, image_of, plan_of
+
+HEAD = "FROM gcc AS builder\nRUN make\nFROM debian AS app\nRUN useradd agent\n"
+COPY = "COPY --from=builder /out/tool /usr/local/bin/tool\n"
+
+ASSEMBLED = {
+    "nothing": "",
+    "metadata": 'ENV A=1\nUSER agent\nLABEL a=b\nENTRYPOINT ["tool"]\nCMD ["x"]\n',
+    "WORKDIR": "WORKDIR /data\n",
+    "a file of the context": "COPY entrypoint.sh /\n",
+}
+PROVED = {
+    "mkdir": "RUN mkdir -p /home/agent/.x && chown -R agent /home/agent/.x\n",
+    "apt-get": "RUN apt-get update && apt-get install -y git\n",
+    "a word that holds the name": "RUN echo toolbox > /etc/motd\n",
+    "a directory of that name": "RUN mkdir /tool\n",
+    "a path beside it": "RUN touch /usr/local/bin/other\n",
+    "an image's files": "COPY --from=uv /uv /bin/\n",
+    "a file given in place": "COPY <<EOF /etc/x\nx\nEOF\n",
+    "ADD": "ADD x.tar /opt/\n",
+    "ldconfig": "RUN ldconfig\n",
+}
+BUILT = {
+    "the program by name": "RUN tool --version\n",
+    "the program by path": "RUN /usr/local/bin/tool --version\n",
+    "the program in a list": 'RUN ["tool", "--version"]\n',
+    "in a heredoc": "RUN <<EOF\nset -e\ntool --version\nEOF\n",
+    "through a variable": "ENV T=/usr/local/bin/tool\nRUN $T --version\n",
+    "through a variable in braces": "ENV D=/usr/local/bin\nRUN ${D}/tool --version\n",
+    "a relative path": "WORKDIR /usr/local/bin\nRUN ./tool --version\n",
+    "a wildcard over it": "RUN strip /usr/local/bin/*\n",
+    "its directory's owner": "RUN chown -R agent /usr/local/bin\n",
+    "everything's owner": "RUN chown -R agent /usr\n",
+    "its mode": "RUN chmod 4755 /usr/local/bin/tool\n",
+    "a test for it": "RUN test -x /usr/local/bin/tool || true\n",
+    "a link to it": "RUN ln -s /usr/local/bin/tool /usr/bin/t\n",
+    "its capability": "RUN setcap cap_net_raw+ep /usr/local/bin/tool\n",
+    "a mount of the stage": "RUN --mount=from=builder,source=/out,target=/o cp /o/x /x\n",
+}
+
+
+def verdict(tail: str, copy: str = COPY, images: FakeImages | None = None) -> tuple[VerdictKind, str]:
+    found = image_of(plan_of(HEAD + copy + tail, images=images), "app").verdict
+    return found.kind, found.reason
+
+
+@pytest.mark.parametrize("tail", ASSEMBLED.values(), ids=ASSEMBLED)
+def test_a_tail_without_an_engine_is_assembled(tail: str) -> None:
+    assert verdict(tail)[0] is VerdictKind.ASSEMBLE
+
+
+@pytest.mark.parametrize("tail", PROVED.values(), ids=PROVED)
+def test_a_tail_that_does_not_name_the_copy_is_proven(tail: str) -> None:
+    assert verdict(tail)[0] is VerdictKind.PROVE
+
+
+@pytest.mark.parametrize("tail", BUILT.values(), ids=BUILT)
+def test_a_tail_that_names_the_copy_is_the_engines(tail: str) -> None:
+    kind, reason = verdict(tail)
+    assert kind is VerdictKind.ENGINE
+    assert "line" in reason or "mount" in reason
+
+
+def test_what_comes_before_the_copy_does_not_count() -> None:
+    text = "FROM gcc AS builder\nRUN make\nFROM debian AS app\nRUN rm -f /usr/local/bin/tool\n" + COPY
+    assert image_of(plan_of(text), "app").verdict.kind is VerdictKind.ASSEMBLE
+
+
+def test_triggers_of_the_base_image_are_the_engines() -> None:
+    images = FakeImages(configs={"debian": {"OnBuild": ["RUN true"]}})
+    kind, reason = verdict("", images=images)
+    assert kind is VerdictKind.ENGINE
+    assert "ONBUILD" in reason
+
+
+def test_triggers_of_a_parent_stage_are_the_engines() -> None:
+    text = "FROM gcc AS builder\nRUN make\nFROM debian AS parent\nONBUILD RUN true\nFROM parent AS app\n" + COPY
+    verdict = image_of(plan_of(text), "app").verdict
+    assert verdict.kind is VerdictKind.ENGINE
+    assert "ONBUILD" in verdict.reason
+
+
+def test_a_directory_that_is_named_below_is_the_engines() -> None:
+    copy = "COPY --from=builder /out /opt/app\n"
+    assert verdict("RUN /opt/app/bin/x --help\n", copy)[0] is VerdictKind.ENGINE
