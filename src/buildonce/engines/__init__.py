@@ -1,0 +1,1 @@
+"""Build engines: one target of one Dockerfile, for one platform, into an OCI layout."""

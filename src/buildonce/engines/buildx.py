@@ -1,0 +1,154 @@
+"""BuildKit through ``docker buildx``, with any of its drivers that can export an OCI layout."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buildonce.dockerfile.runes import encode
+from buildonce.engines.process import run_process
+from buildonce.engines.programs import buildx_command
+from buildonce.engines.protocol import BuildJob, Built, Exported
+from buildonce.errors import EngineFailed, EngineUnavailable
+from buildonce.events import Emit, EngineLine
+from buildonce.oci import decode_index
+
+_LAST_LINES = 25
+_PATIENCE = 30
+_NOT_PASSED_ON = ("SOURCE_DATE_EPOCH",)
+"""Variables that buildx turns into build arguments; times are set by assembly, an engine's build must not vary."""
+_SETTINGS = {"BUILDX_GIT_INFO": "0"}
+"""buildx would ask Git half a dozen questions before each build, for an attestation that is off."""
+
+
+def image_output(job: BuildJob) -> str:
+    """Return the option that has the target exported as an OCI layout, in the job's folder."""
+    output = f"type=oci,tar=false,dest={job.output}"
+    return output if job.compress else f"{output},compression=uncompressed,force-compression=true"
+
+
+def files_output(job: BuildJob) -> str:
+    """Return the option that has the target's files exported as one archive, in the job's folder."""
+    return f"type=tar,dest={_archive(job)}"
+
+
+def build_arguments(job: BuildJob, dockerfile: Path, output: str) -> tuple[str, ...]:
+    """Return the arguments of buildx that build ``job``, whose Dockerfile was written to ``dockerfile``.
+
+    Attestations are off: they carry times, and what is built here is an ingredient or is published under our index.
+    """
+    argv = ["build", "--progress=plain", "--provenance=false", "--sbom=false"]
+    argv += ["--platform", str(job.platform), "--file", str(dockerfile), "--output", output]
+    if job.target:
+        argv += ["--target", job.target]
+    for name, value in sorted(job.build_args.items()):
+        argv += ["--build-arg", f"{name}={value}"]
+    for name, value in sorted(job.named_contexts.items()):
+        argv += ["--build-context", f"{name}={value}"]
+    return (*argv, str(job.context))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buildx:
+    """`Engine` over the program buildx; ``command`` are the words that it is called with."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    emit: Emit = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "docker buildx"
+
+    async def build(self, job: BuildJob) -> Built:
+        """Build the job's target as an image."""
+        seconds = await self._run(job, image_output(job))
+        index = decode_index(await asyncio.to_thread((job.output / "index.json").read_bytes))
+        return Built(layout=job.output, manifest=index.manifests[0], seconds=seconds)
+
+    async def export(self, job: BuildJob) -> Exported:
+        """Build the job's target for its files: no layers, no image, and no round trips for either."""
+        seconds = await self._run(job, files_output(job))
+        return Exported(archive=_archive(job), seconds=seconds)
+
+    async def _run(self, job: BuildJob, output: str) -> float:
+        """Run a build; return the seconds that it took. Raises `EngineFailed` with the engine's last lines."""
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+
+        def on_line(text: str) -> None:
+            if text.strip():
+                last.append(text)
+                self.emit(EngineLine(node=job.node, text=text))
+
+        with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
+            dockerfile = Path(folder) / "Dockerfile"
+            await asyncio.to_thread(_write_inputs, job, dockerfile)
+            started = time.monotonic()
+            status = await self._call(build_arguments(job, dockerfile, output), on_line)
+            seconds = time.monotonic() - started
+        if status != 0:
+            raise await self._failure(job, status, tuple(last))
+        return seconds
+
+    async def _failure(self, job: BuildJob, status: int, last: tuple[str, ...]) -> EngineFailed:
+        """Return what a failed build is; raise `EngineUnavailable` if it failed since no engine answers.
+
+        Only now is it asked whether one does: before every build, that would take as long as a small build.
+        """
+        version = await self._ask("version")
+        await self._ask("du", "--filter", "id=none")
+        name = " ".join((self.name, *version.split()[1:2]))
+        return EngineFailed(
+            f"{name} failed ({job.activity.value} {job.node}, exit status {status}); its last lines were:\n"
+            + "\n".join(f"  | {line}" for line in last),
+            lines=last,
+            notes=(f"target `{job.target}` for {job.platform}, context {job.context}",),
+            help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
+        )
+
+    async def _ask(self, *arguments: str) -> str:
+        lines: list[str] = []
+        question = " ".join(("docker buildx", arguments[0]))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                status = await self._call(arguments, lines.append)
+        except TimeoutError as error:
+            raise EngineUnavailable(f"`{question}` did not answer within {_PATIENCE} seconds") from error
+        if status != 0:
+            raise EngineUnavailable(
+                f"the build engine does not answer: `{question}` ended with status {status}",
+                notes=tuple(lines[-3:]),
+                help="start Docker, or point DOCKER_HOST at a running one; `docker buildx ls` shows what there is",
+            )
+        return "\n".join(lines)
+
+    async def _call(self, arguments: tuple[str, ...], on_line: Callable[[str], None]) -> int:
+        environment = {k: v for k, v in self.environment.items() if k not in _NOT_PASSED_ON} | _SETTINGS
+        return await run_process((*self.command, *arguments), environment=environment, on_line=on_line)
+
+
+def _write_inputs(job: BuildJob, dockerfile: Path) -> None:
+    dockerfile.write_bytes(encode(job.dockerfile))
+    # BuildKit prefers <Dockerfile>.dockerignore beside the Dockerfile to the context's own ignore file.
+    dockerfile.with_name("Dockerfile.dockerignore").write_bytes(encode(job.ignore))
+
+
+def _archive(job: BuildJob) -> Path:
+    return job.output / "files.tar"
+
+
+def find_buildx(environment: Mapping[str, str], *, emit: Emit) -> Buildx:
+    """Return buildx, whose engine may or may not answer; raise `EngineUnavailable` when there is no such program."""
+    command = buildx_command(environment)
+    if command is None:
+        raise EngineUnavailable(
+            "no build engine was found: there is no `docker` command",
+            help="install Docker with buildx, or use a store in which everything is built already",
+        )
+    return Buildx(command=command, environment=dict(environment), emit=emit)

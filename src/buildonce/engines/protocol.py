@@ -1,0 +1,70 @@
+"""What an engine is asked for, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from buildonce.events import Activity
+from buildonce.oci import Descriptor, Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob:
+    """One target of one Dockerfile for one platform.
+
+    ``dockerfile`` and ``ignore`` are texts (of a derived Dockerfile and its ignore file), ``named_contexts`` maps a
+    stage's or image's name to what replaces it (``docker-image://...``, ``oci-layout://...``). ``output`` is an empty
+    folder for what is made; ``compress`` says whether an image's layers are compressed.
+    """
+
+    activity: Activity
+    node: str
+    dockerfile: str
+    ignore: str
+    context: Path
+    target: str
+    platform: Platform
+    output: Path
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    named_contexts: Mapping[str, str] = field(default_factory=dict)
+    compress: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What an engine made: the image's manifest in the layout at ``layout``, and how long it took."""
+
+    layout: Path
+    manifest: Descriptor
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A target's files in one uncompressed archive, and how long it took.
+
+    Their times are whole seconds, which may be rounded up.
+    """
+
+    archive: Path
+    seconds: float
+
+
+class Engine(Protocol):
+    """Something that builds."""
+
+    @property
+    def name(self) -> str:
+        """How messages call it, with its version."""
+        ...
+
+    async def build(self, job: BuildJob) -> Built:
+        """Build the job's target. Raises `EngineFailed` with the engine's last lines, or `EngineUnavailable`."""
+        ...
+
+    async def export(self, job: BuildJob) -> Exported:
+        """Build the job's target for the sake of its files, which is quicker; raises the same."""
+        ...
