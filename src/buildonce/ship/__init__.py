@@ -1,0 +1,1 @@
+"""Publishing a release: everything by digest first, tags last and together."""

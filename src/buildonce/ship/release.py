@@ -1,0 +1,78 @@
+"""What is to be published, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from buildonce.oci import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Index,
+    MediaType,
+    Platform,
+    digest_of,
+    encode_json,
+)
+from buildonce.store.protocol import Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image for one platform.
+
+    ``new`` are the blobs that this release made (late layers and config), ``shared`` those of the base, which the
+    target usually has already.
+    """
+
+    platform: Platform
+    manifest: bytes
+    descriptor: Descriptor
+    new: tuple[Blob, ...]
+    shared: tuple[Blob, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantIndex:
+    """A variant's images over its platforms, under its tags."""
+
+    variant: str
+    tags: tuple[str, ...]
+    images: tuple[Image, ...]
+    content: bytes
+    media_type: MediaType
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One run's set of indexes, tagged together or not at all."""
+
+    indexes: tuple[VariantIndex, ...]
+
+
+def index_images(variant: str, tags: tuple[str, ...], images: tuple[Image, ...]) -> VariantIndex:
+    """Return the index over ``images``, in the order of their platforms; Docker's type if all images have Docker's."""
+    ordered = tuple(sorted(images, key=lambda image: image.platform))
+    docker = all(image.descriptor.media_type == DOCKER_MANIFEST for image in ordered)
+    media_type = DOCKER_INDEX if docker else OCI_INDEX
+    manifests = tuple(
+        Descriptor(
+            media_type=image.descriptor.media_type,
+            digest=image.descriptor.digest,
+            size=image.descriptor.size,
+            platform=image.platform,
+        )
+        for image in ordered
+    )
+    content = encode_json(Index(media_type=media_type, manifests=manifests))
+    return VariantIndex(
+        variant=variant,
+        tags=tags,
+        images=ordered,
+        content=content,
+        media_type=media_type,
+        digest=digest_of(content),
+    )

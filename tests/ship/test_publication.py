@@ -1,0 +1,178 @@
+"""Publication against the fake registry and a layout: the order, the counts, and what a failure leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from buildonce.errors import StoreError
+from buildonce.oci import (
+    OCI_CONFIG,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+    MediaType,
+    Platform,
+    digest_of,
+    encode_json,
+)
+from buildonce.reference import Repository
+from buildonce.ship.publication import Publisher, TagOutcome
+from buildonce.ship.receipts import Receipt, Receipts
+from buildonce.ship.release import Image, Release, index_images
+from buildonce.store.layout import LayoutStore
+from buildonce.store.protocol import Blob, Outcome, Store
+from buildonce.store.registry import RegistryStore
+from buildonce.store.streams import blob_of_bytes
+from tests.fakes.registry import FakeRegistry, status
+from tests.fakes.sessions import new_session
+
+PLATFORMS = (Platform(os="linux", architecture="amd64"), Platform(os="linux", architecture="arm64"))
+EMPTY = Receipt(target="test")
+
+
+def blob(text: str, media_type: MediaType = OCI_LAYER_GZIP) -> Blob:
+    return blob_of_bytes(text.encode(), media_type)
+
+
+def image(variant: str, platform: Platform, core: str) -> Image:
+    """An image with a base layer per platform, a core layer per platform, and a config of its own."""
+    base, late = blob(f"base {platform}"), blob(f"{core} {platform}")
+    config = blob(f'{{"variant": "{variant} {platform} {core}"}}', OCI_CONFIG)
+    content = encode_json(
+        Manifest(media_type=OCI_MANIFEST, config=config.descriptor, layers=(base.descriptor, late.descriptor))
+    )
+    descriptor = Descriptor(media_type=OCI_MANIFEST, digest=digest_of(content), size=len(content))
+    return Image(platform=platform, manifest=content, descriptor=descriptor, new=(late, config), shared=(base,))
+
+
+def release(*variants: str, core: str = "core 1") -> Release:
+    """A release of these variants; ``name=core`` gives a variant another core."""
+    indexes = []
+    for text in variants:
+        name, _, own = text.partition("=")
+        images = tuple(image(name, platform, own or core) for platform in PLATFORMS)
+        indexes.append(index_images(name, (name,), images))
+    return Release(indexes=tuple(indexes))
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[FakeRegistry]:
+    async with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+async def store(registry: FakeRegistry) -> AsyncIterator[Store]:
+    async with new_session() as session:
+        yield RegistryStore(Repository(registry.host, "acme/family"), session)
+
+
+async def test_everything_goes_by_digest_before_any_tag(registry: FakeRegistry, store: Store) -> None:
+    await Publisher(store, EMPTY).publish(release("a", "b", "c"))
+    puts = [one.path for one in registry.log if one.method == "PUT" and "/manifests/" in one.path]
+    by_digest = ["sha256:" in path for path in puts]
+    first_tag = by_digest.index(False)
+    assert by_digest[:first_tag]
+    assert not any(by_digest[first_tag:])
+
+
+@pytest.mark.parametrize("variants", [1, 7, 30])
+async def test_a_changed_core_costs_the_floor(registry: FakeRegistry, store: Store, variants: int) -> None:
+    names = [f"v{number}" for number in range(variants)]
+    first = Publisher(store, EMPTY)
+    await first.publish(release(*names))
+    registry.log.clear()
+    await Publisher(store, first.receipt).publish(release(*names, core="core 2"))
+    platforms = len(PLATFORMS)
+    assert len(registry.log) == 2 * platforms + 3 * variants * platforms + variants
+
+
+async def test_nothing_changed_costs_one_head_for_each_tag(registry: FakeRegistry, store: Store) -> None:
+    first = Publisher(store, EMPTY)
+    await first.publish(release("a", "b"))
+    registry.log.clear()
+    published = await Publisher(store, first.receipt).publish(release("a", "b"))
+    assert [one.method for one in registry.log] == ["HEAD", "HEAD"]
+    assert {tag.outcome for tag in published.tags} == {TagOutcome.UNCHANGED}
+    assert not published.sent
+
+
+async def test_without_a_receipt_unchanged_tags_are_found_by_asking(registry: FakeRegistry, store: Store) -> None:
+    await Publisher(store, EMPTY).publish(release("a", "b"))
+    registry.log.clear()
+    published = await Publisher(store, EMPTY).publish(release("a", "b=other"))
+    assert [tag.outcome for tag in published.tags] == [TagOutcome.UNCHANGED, TagOutcome.MOVED]
+    assert len(published.sent) == 2
+    assert sum(one.method == "HEAD" for one in registry.log) == 2
+
+
+async def test_a_tag_that_someone_else_moved_is_moved_back(store: Store) -> None:
+    first = Publisher(store, EMPTY)
+    await first.publish(release("a"))
+    await Publisher(store, EMPTY).publish(release("a", core="core 2"))
+    published = await Publisher(store, first.receipt).publish(release("a"))
+    assert published.tags[0].outcome is TagOutcome.MOVED
+    assert await store.head_manifest("a") == release("a").indexes[0].digest
+
+
+async def test_a_receipt_that_is_wrong_is_forgotten(store: Store) -> None:
+    wanted = release("a", "b")
+    manifests = frozenset(one.descriptor.digest for index in wanted.indexes for one in index.images)
+    receipt = Receipt(target="test", manifests=manifests)
+    published = await Publisher(store, receipt).publish(wanted)
+    assert {tag.outcome for tag in published.tags} == {TagOutcome.CREATED}
+    assert published.sent == manifests
+
+
+async def test_a_failing_image_moves_no_tag(registry: FakeRegistry, store: Store) -> None:
+    first = Publisher(store, EMPTY)
+    await first.publish(release("a", "b"))
+    changed = release("a", "b", core="core 2")
+    last = changed.indexes[1].images[1].descriptor.digest
+    registry.faults.append(status(403, method="PUT", path=f"/manifests/{last}", times=99))
+    second = Publisher(store, first.receipt)
+    with pytest.raises(StoreError):
+        await second.publish(changed)
+    for index in release("a", "b").indexes:
+        assert await store.head_manifest(index.tags[0]) == index.digest
+    registry.faults.clear()
+    registry.log.clear()
+    published = await Publisher(store, second.receipt).publish(changed)
+    assert {tag.outcome for tag in published.tags} == {TagOutcome.MOVED}
+    sent = [one.path for one in registry.log if one.method == "PUT" and "/manifests/sha256" in one.path]
+    assert len(sent) == len(published.sent) < 4, "what was sent before the failure is not sent again"
+
+
+async def test_a_failing_tag_says_which_moved(registry: FakeRegistry, store: Store) -> None:
+    registry.faults.append(status(403, method="PUT", path=r"/manifests/b$", times=99))
+    with pytest.raises(StoreError) as error:
+        await Publisher(store, EMPTY).publish(release("a", "b"))
+    assert "moved already: a" in error.value.notes
+    assert "not moved: b" in error.value.notes
+
+
+async def test_a_layout_takes_the_same_release(tmp_path: Path) -> None:
+    layout = LayoutStore(tmp_path / "layout")
+    published = await Publisher(layout, EMPTY).publish(release("a", "b"))
+    assert sorted(await layout.tags()) == ["a", "b"]
+    assert published.blobs.count(Outcome.UPLOADED) == 8, "2 bases, 2 cores, 4 configs, each once"
+
+
+def test_receipts_survive_and_are_kept_apart(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path)
+    receipt = Receipt(target="one", manifests=frozenset({digest_of(b"x")}))
+    receipts.save(receipt)
+    assert receipts.load("one") == receipt
+    assert receipts.load("two") == Receipt(target="two")
+
+
+def test_a_broken_receipt_counts_as_none(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path)
+    receipts.save(Receipt(target="one"))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"{")
+    assert receipts.load("one") == Receipt(target="one")
