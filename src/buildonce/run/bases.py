@@ -1,0 +1,274 @@
+"""[io] Bases: found in the cache, built by an engine, or simply an external image; with their facts and their proof."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from buildonce.assemble.config import decode_config, encode_config, for_platform, scratch_config, with_default_path
+from buildonce.assemble.entries import NotExpressible
+from buildonce.assemble.facts import Facts, gather_facts, read_users
+from buildonce.assemble.image import BaseImage
+from buildonce.assemble.tree import Tree
+from buildonce.errors import EngineFailed
+from buildonce.events import Activity
+from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest, decode_manifest, digest_of
+from buildonce.plan.nodes import BaseNode, BaseOrigin, Plan
+from buildonce.plan.recipes import Key, encode_recipe
+from buildonce.reference import Repository
+from buildonce.run.jobs import derive_base
+from buildonce.run.placement import Probe, place_steps
+from buildonce.run.workshop import Order, Workshop
+from buildonce.store.layout import LayoutStore
+from buildonce.store.protocol import Blob, Source
+from buildonce.store.results import Record, Result, ResultName, find_result, put_result, without_record
+from buildonce.store.streams import blob_of_bytes
+
+Prove = Callable[["ReadyBase"], Awaitable["Proof"]]
+"""Give a base's proof: the one it has, if it still holds, or that of a comparison with a faithful build."""
+
+_FACTS_LIMIT = 1_000_000
+
+
+class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether a base built without its late copies gives the same image as a faithful build; if not, why.
+
+    ``shape`` is a digest of what the copies made when that was found out, contents left out.
+    """
+
+    equal: bool
+    reason: str = ""
+    shape: str = ""
+
+
+class BaseDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a base's record says besides its recipe.
+
+    ``holds_base`` is False for an external image, and for a base that cannot be used: the record's own image is then
+    empty. ``facts`` are by `Probe.key`.
+    """
+
+    holds_base: bool = True
+    facts: Mapping[str, Facts] = {}
+    proof: Proof | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ReadyBase:
+    """A base that is at hand: its image, where its blobs are, and what is known of it.
+
+    ``fresh`` says that this run built it, in ``seconds``; ``holds_base`` that its record's image is the base itself.
+    """
+
+    node: BaseNode
+    image: BaseImage
+    source: Source
+    origins: tuple[Repository, ...]
+    fresh: bool
+    holds_base: bool
+    seconds: float = 0.0
+    facts: dict[str, Facts] = field(default_factory=dict)
+    proof: Proof | None = None
+
+    def blobs(self) -> tuple[Blob, ...]:
+        """Return the base's layers as blobs to publish."""
+        distinct = {layer.digest: layer for layer in self.image.manifest.layers}
+        return tuple(
+            Blob(descriptor=layer, open=partial(self.source.read_blob, layer), origins=self.origins)
+            for layer in distinct.values()
+        )
+
+
+def base_name(node: BaseNode) -> ResultName:
+    """Return what a base is looked up by."""
+    return ResultName(kind="base", name=node.name, platform=node.platform, key=node.key)
+
+
+def base_details(result: Result) -> BaseDetails:
+    """Return what a base's record says besides its recipe."""
+    return msgspec.json.decode(result.record.details, type=BaseDetails)
+
+
+class BaseMaker:
+    """Finds or makes the bases of a plan, each once."""
+
+    def __init__(self, shop: Workshop, prove: Prove) -> None:
+        self._shop = shop
+        self._prove = prove
+
+    async def get(self, key: Key) -> ReadyBase:
+        """Return the base, with the facts that the plan's images need, and with its proof if it needs one."""
+        return await self._shop.once("base", key, lambda: self._get(self._shop.plan.bases[key]))
+
+    async def tree(self, base: ReadyBase, layers: int | None = None) -> Tree:
+        """Return the file system of the base's first ``layers`` layers, or of all."""
+        return await self._shop.layers.tree(base.source, base.image.manifest.layers[:layers])
+
+    async def _get(self, node: BaseNode) -> ReadyBase:
+        found = await find_result(self._shop.cache, base_name(node))
+        base = await self._found(node, found) if found else await self._make(node)
+        if base.proof is not None and not base.proof.equal:
+            return base
+        try:
+            missing = await self._missing_facts(base)
+        except NotExpressible as error:
+            return await self._unusable(node, error.message)
+        proof = await self._prove(base) if node.needs_proof else None
+        if base.fresh or found is None or proof != base.proof:
+            base.proof = proof
+            await self._store(base)
+        elif missing:
+            self._remember(base, missing)
+        return base
+
+    async def _found(self, node: BaseNode, found: Result) -> ReadyBase:
+        details = base_details(found)
+        if details.holds_base:
+            manifest = without_record(found.manifest)
+            source: Source = self._shop.cache
+            image = BaseImage(manifest=manifest, config=await self._shop.small_blob(source, manifest.config))
+            origins = self._shop.cache_origins
+        else:
+            image, source, origins = self._external(node)
+        return ReadyBase(
+            node=node,
+            image=image,
+            source=source,
+            origins=origins,
+            fresh=False,
+            holds_base=details.holds_base,
+            seconds=found.record.seconds,
+            facts=dict(details.facts),
+            proof=details.proof,
+        )
+
+    async def _make(self, node: BaseNode) -> ReadyBase:
+        if node.origin is not BaseOrigin.ENGINE:
+            image, source, origins = self._external(node)
+            return ReadyBase(node=node, image=image, source=source, origins=origins, fresh=False, holds_base=False)
+        graph = self._shop.graphs[(node.file, node.platform)]
+        try:
+            built = await self._shop.build(
+                Order(
+                    derived=derive_base(graph, node),
+                    activity=Activity.BASE,
+                    node=str(node),
+                    file=node.file,
+                    stage=node.stage,
+                    platform=node.platform,
+                    reason=f"no base {node.key[:12]} in {self._shop.cache.name}",
+                )
+            )
+        except EngineFailed as error:
+            if not node.needs_proof:
+                raise
+            last = next((line.strip() for line in reversed(error.lines) if "ERROR" in line), error.message)
+            return await self._unusable(node, f"without the copied files the build fails ({last[:200]})")
+        source = LayoutStore(built.layout)
+        stored = await source.get_manifest(built.manifest.digest)
+        assert stored is not None  # noqa: S101  the engine just wrote it
+        manifest = decode_manifest(stored.content)
+        config = await self._shop.small_blob(source, manifest.config)
+        return ReadyBase(
+            node=node,
+            image=BaseImage(manifest=manifest, config=config),
+            source=source,
+            origins=(),
+            fresh=True,
+            holds_base=True,
+            seconds=built.seconds,
+        )
+
+    async def _unusable(self, node: BaseNode, reason: str) -> ReadyBase:
+        """Remember that nothing can be assembled on this base: its images are the engine's."""
+        image, source, origins = self._external(node)
+        base = ReadyBase(node=node, image=image, source=source, origins=origins, fresh=False, holds_base=False)
+        base.proof = Proof(equal=False, reason=reason)
+        await self._store(base)
+        return base
+
+    def _external(self, node: BaseNode) -> tuple[BaseImage, Source, tuple[Repository, ...]]:
+        external = node.external
+        if external is None:
+            config = scratch_config(node.platform)
+            descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest_of(config), size=len(config))
+            manifest = Manifest(media_type=OCI_MANIFEST, config=descriptor, layers=())
+            return BaseImage(manifest=manifest, config=config), self._shop.cache, ()
+        repository = external.reference.repository
+        # An engine begins a stage with a PATH if the image has none; the config of its own results has it already.
+        config = encode_config(for_platform(with_default_path(decode_config(external.config_content)), node.platform))
+        image = BaseImage(manifest=external.manifest, config=config)
+        return image, self._shop.open_repository(repository), (repository,)
+
+    async def _missing_facts(self, base: ReadyBase) -> tuple[str, ...]:
+        """Gather the facts that images of the plan need and that the record lacks; return their keys."""
+        wanted = {probe.key: probe for probe in _probes(self._shop.plan, base)}
+        missing = [key for key in wanted if key not in base.facts]
+        for key in tuple(missing):
+            known = self._shop.state.recall("facts", f"{base.image.manifest_digest} {key}", Facts)
+            if known is not None:
+                base.facts[key] = known
+                missing.remove(key)
+        for key in missing:
+            base.facts[key] = await self._gather(base, wanted[key])
+        return tuple(missing)
+
+    async def _gather(self, base: ReadyBase, probe: Probe) -> Facts:
+        layers = base.image.manifest.layers[: probe.layers]
+        tree = await self._shop.layers.tree(base.source, layers)
+        kept = await self._shop.layers.kept(base.source, layers)
+        return await asyncio.to_thread(_gather, tree, kept, probe)
+
+    def _remember(self, base: ReadyBase, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            self._shop.state.remember("facts", f"{base.image.manifest_digest} {key}", base.facts[key])
+
+    async def _store(self, base: ReadyBase) -> None:
+        """Put the base into the cache, whole, with all that is known of it."""
+        node = base.node
+        details = BaseDetails(holds_base=base.holds_base, facts=_bounded(base.facts), proof=base.proof)
+        manifest, new, shared = _stored_image(base)
+        record = Record(
+            kind="base",
+            name=node.name,
+            platform=str(node.platform),
+            key=node.key,
+            recipe=msgspec.Raw(encode_recipe(node.recipe)),
+            seconds=base.seconds,
+            details=msgspec.Raw(msgspec.json.encode(details)),
+        )
+        await put_result(self._shop.cache, manifest=manifest, record=record, new=new, shared=shared)
+        base.origins = self._shop.cache_origins if base.fresh else base.origins
+
+
+def _stored_image(base: ReadyBase) -> tuple[Manifest, tuple[Blob, ...], tuple[Blob, ...]]:
+    """Return the image to put into the cache, the blobs that belong to it alone, and those of the external base."""
+    image, external = base.image, base.node.external
+    if not base.holds_base:
+        empty = blob_of_bytes(b"{}", OCI_CONFIG)
+        return Manifest(media_type=OCI_MANIFEST, config=empty.descriptor, layers=()), (empty,), ()
+    if not base.fresh:
+        return image.manifest, (), ()  # the cache has it; only its record changes
+    given = {layer.digest for layer in external.manifest.layers} if external else set()
+    shared = tuple(blob for blob in base.blobs() if blob.descriptor.digest in given)
+    own = tuple(blob for blob in base.blobs() if blob.descriptor.digest not in given)
+    return image.manifest, (*own, blob_of_bytes(image.config, image.manifest.config.media_type)), shared
+
+
+def _probes(plan: Plan, base: ReadyBase) -> tuple[Probe, ...]:
+    placed = (one for image in plan.users_of(base.node.key) for one in place_steps(image, base.image))
+    return tuple({one.probe: None for one in placed if one.probe is not None})
+
+
+def _gather(tree: Tree, kept: Mapping[Digest, bytes], probe: Probe) -> Facts:
+    users = read_users(tree, kept)
+    return gather_facts(tree, probe.destinations, users.passwd, users.group, problems=users.problems)
+
+
+def _bounded(facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+    """Return the facts if they fit into a manifest, which registries limit; else none: they are read again."""
+    return facts if len(msgspec.json.encode(facts)) < _FACTS_LIMIT else {}

@@ -1,0 +1,169 @@
+"""[io] A whole run: resolve, plan, make what is missing, assemble, publish."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from buildonce.assemble.parts import Parts
+from buildonce.engines.protocol import Engine
+from buildonce.events import Activity, Emit
+from buildonce.oci import Digest
+from buildonce.plan.nodes import ImageNode
+from buildonce.run.bases import BaseMaker
+from buildonce.run.cores import CoreMaker
+from buildonce.run.images import ImageMaker, ReadyImage
+from buildonce.run.late_layers import LateLayers
+from buildonce.run.layers import LayerReader
+from buildonce.run.outcome import ImageOutcome, Outcome, Traffic
+from buildonce.run.planned import Planned
+from buildonce.run.proving import Prover
+from buildonce.run.resolving import OpenRepository
+from buildonce.run.state import State
+from buildonce.run.workshop import Workshop
+from buildonce.ship.publication import Publisher
+from buildonce.ship.release import Release, VariantIndex, index_images
+from buildonce.store.protocol import Store
+from buildonce.store.registry import RegistrySession
+from buildonce.tasks import Tasks, together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set."""
+
+    tags: Mapping[str, tuple[str, ...]]
+    epoch: int | None = None
+    may_compile: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a run works with: stores, this machine's memory, the network, the engine, and who is told what happens."""
+
+    state: State
+    session: RegistrySession
+    open_repository: OpenRepository
+    cache: Store
+    emit: Emit
+    find_engine: Callable[[], Awaitable[Engine]]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The seconds that each phase took."""
+
+    started: float = field(default_factory=time.monotonic)
+    phases: dict[str, float] = field(default_factory=dict)
+    last: float = field(default_factory=time.monotonic)
+
+    def lap(self, phase: str) -> None:
+        now = time.monotonic()
+        self.phases[phase] = now - self.last
+        self.last = now
+
+    def total(self) -> Mapping[str, float]:
+        return {**self.phases, "total": time.monotonic() - self.started}
+
+
+async def build_project(planned: Planned, options: Options, around: Surroundings, target: Store) -> Outcome:
+    """Make every image of the plan and publish them to ``target``, all or none.
+
+    Raises `NotCompiled`, `EngineFailed`, `StoreError` and the like; no tag has moved then, unless the message says so.
+    """
+    watch = _Watch()
+    with around.state.work_folder() as folder:
+        async with _publisher(target, around.state) as publisher, AsyncExitStack() as pushing:
+            async with Tasks() as tasks:
+                shop = Workshop(
+                    project=planned.project,
+                    request=planned.request,
+                    graphs=planned.graphs,
+                    images=planned.images,
+                    plan=planned.plan,
+                    state=around.state,
+                    cache=around.cache,
+                    open_repository=around.open_repository,
+                    folder=folder,
+                    layers=LayerReader(folder),
+                    parts=Parts(folder),
+                    emit=around.emit,
+                    tasks=tasks,
+                    find_engine=around.find_engine,
+                    epoch=options.epoch,
+                    may_compile=options.may_compile,
+                )
+                ready = await _make_images(shop, publisher, options)
+                watch.lap("make")
+                release = _release(ready, options)
+                said = await pushing.enter_async_context(shop.activity(Activity.PUSH, target.name))
+                await publisher.send(release)
+            # By now every result is in the cache, and every image complete in the target.
+            published = await publisher.tag(release)
+            said.append(f"{len(published.sent)} images, {len(published.blobs)} blobs")
+        watch.lap("ship")
+    return Outcome(
+        target=target.name,
+        images=tuple(_image_outcome(one, published.sent) for one in ready),
+        tags=published.tags,
+        engine_runs=tuple(shop.engine_runs),
+        traffic=Traffic(
+            requests=sum(around.session.requests.values()),
+            bytes_up=around.session.bytes_up,
+            bytes_down=around.session.bytes_down,
+        ),
+        seconds=watch.total(),
+        warnings=planned.plan.warnings,
+    )
+
+
+async def _make_images(shop: Workshop, publisher: Publisher, options: Options) -> list[ReadyImage]:
+    """Make every image; what is surely new is on its way to the target while others are still made."""
+    cores = CoreMaker(shop)
+    late = LateLayers(shop, cores)
+    bases = BaseMaker(shop, Prover(shop, cores, late).prove)
+    images = ImageMaker(shop, cores, bases, late)
+
+    async def make(node: ImageNode) -> ReadyImage:
+        ready = await images.get(node)
+        shop.tasks.create_task(publisher.send_early(ready.image, options.tags[node.variant]))
+        return ready
+
+    return await together(make(node) for node in shop.plan.images)
+
+
+def _release(ready: list[ReadyImage], options: Options) -> Release:
+    by_variant: dict[str, list[ReadyImage]] = {}
+    for one in ready:
+        by_variant.setdefault(one.node.variant, []).append(one)
+    indexes: tuple[VariantIndex, ...] = tuple(
+        index_images(variant, options.tags[variant], tuple(one.image for one in images))
+        for variant, images in by_variant.items()
+    )
+    return Release(indexes=indexes)
+
+
+@asynccontextmanager
+async def _publisher(target: Store, state: State) -> AsyncIterator[Publisher]:
+    """Give a publisher, and remember what the target holds afterwards, even after a failure."""
+    publisher = Publisher(target, await asyncio.to_thread(state.receipts.load, target.name))
+    try:
+        yield publisher
+    finally:
+        await asyncio.to_thread(state.receipts.save, publisher.receipt)
+
+
+def _image_outcome(one: ReadyImage, sent: frozenset[Digest]) -> ImageOutcome:
+    digest = one.image.descriptor.digest
+    return ImageOutcome(
+        variant=one.node.variant,
+        platform=one.node.platform,
+        made=one.made,
+        verdict=one.verdict,
+        reason=one.reason,
+        digest=digest,
+        pushed=digest in sent,
+    )

@@ -1,0 +1,243 @@
+"""[io] Cores: found in the cache, or compiled once and put there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from buildonce.assemble.archive import scan_layer
+from buildonce.assemble.core import normalise_core
+from buildonce.assemble.entries import Entry
+from buildonce.assemble.tarball import write_layer
+from buildonce.assemble.tree import Tree, apply_layers
+from buildonce.engines.protocol import Built
+from buildonce.errors import NotCompiled
+from buildonce.events import Activity
+from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Digest, Manifest, decode_manifest
+from buildonce.plan.nodes import CoreNode
+from buildonce.plan.recipes import Key, encode_recipe
+from buildonce.run.jobs import derive_core, stage_context_name
+from buildonce.run.workshop import Order, Workshop
+from buildonce.store.layout import LayoutStore
+from buildonce.store.registry import RegistryStore
+from buildonce.store.results import Record, Result, ResultName, find_result, put_result
+from buildonce.store.spool import fetch_blob
+from buildonce.store.streams import blob_of_bytes, blob_of_file
+
+_NO_TIMES = "core without times"
+_LISTED = 500
+"""How many entries of a core its record lists; a larger core is listed by reading its layer."""
+
+
+class CoreDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a core's record says of its content: its digest, and its entries unless they are too many."""
+
+    content: Digest
+    entries: tuple[Entry, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyCore:
+    """A core that is at hand.
+
+    ``tree`` has its files, without the places of their bytes. ``stored`` is the core in the cache, or on its way
+    there. ``local`` is the tree of a core that this run compiled, with the places of the bytes.
+    """
+
+    node: CoreNode
+    tree: Tree
+    stored: asyncio.Task[Result] | Result
+    local: Tree | None = None
+
+    @property
+    def compiled(self) -> bool:
+        """Say whether this run made it."""
+        return self.local is not None
+
+    async def result(self) -> Result:
+        """Return the core in the cache, when it is there."""
+        return self.stored if isinstance(self.stored, Result) else await self.stored
+
+    async def content(self) -> Digest:
+        """Return the digest of its normalised archive: two cores with the same content are the same to every image."""
+        return core_details(await self.result()).content
+
+
+def core_name(node: CoreNode) -> ResultName:
+    """Return what a core is looked up by."""
+    return ResultName(kind="core", name=node.name, platform=node.platform, key=node.key)
+
+
+def core_details(result: Result) -> CoreDetails:
+    """Return what a core's record says of its content."""
+    return msgspec.json.decode(result.record.details, type=CoreDetails)
+
+
+class CoreMaker:
+    """Finds or makes the cores of a plan, each once."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    async def get(self, key: Key) -> ReadyCore:
+        """Return the core; raise `NotCompiled` if it is missing and may not be compiled."""
+        return await self._shop.once("core", key, lambda: self._get(self._shop.plan.cores[key]))
+
+    async def contents(self, core: ReadyCore) -> Tree:
+        """Return the core's files with the places of their bytes, in a local file."""
+        if core.local is not None:
+            return core.local
+        return await self._shop.once("core contents", core.node.key, lambda: self._unpack(core))
+
+    async def named_contexts(self, file: int, cores: Mapping[int, Key]) -> Mapping[str, str]:
+        """Return the named contexts that put cores in the place of their stages."""
+        contexts = {}
+        for stage, key in cores.items():
+            core = await self.get(key)
+            graph = self._shop.graphs[(file, core.node.target)]
+            contexts[stage_context_name(graph, stage)] = await self._address(core)
+        return contexts
+
+    async def _get(self, node: CoreNode) -> ReadyCore:
+        found = await find_result(self._shop.cache, core_name(node))
+        if found is not None:
+            return await self._ready(node, found)
+        if not self._shop.may_compile:
+            raise NotCompiled(
+                f"core `{node}` is not in {self._shop.cache.name}, and --no-compile forbids to compile it",
+                notes=(f"its key is {node.key[:32]}", f"it holds {', '.join(node.paths)}"),
+                help="run the compile job for this commit first, or leave out --no-compile",
+            )
+        return await self._compile(node)
+
+    async def _ready(self, node: CoreNode, found: Result) -> ReadyCore:
+        details = core_details(found)
+        layer = found.manifest.layers[0]
+        entries = details.entries
+        if entries is None:
+            entries = (await self._shop.layers.read(self._shop.cache, layer, details.content)).entries
+        return ReadyCore(node=node, tree=apply_layers([entries]), stored=found)
+
+    async def _compile(self, node: CoreNode) -> ReadyCore:
+        tree, seconds = await self._make(node)
+        # What is copied from the core need not wait until the core is packed and stored.
+        storing = self._shop.tasks.create_task(self._store(node, tree, seconds))
+        plain = Tree({entry.path: entry for entry in _without_contents(tree, names=True)})
+        return ReadyCore(node=node, tree=plain, stored=storing, local=tree)
+
+    async def _make(self, node: CoreNode) -> tuple[Tree, float]:
+        """Have the engine compile the core; return its normalised files, and the engine's seconds.
+
+        An export is quicker than an image but rounds times, so it is chosen where no file had a time of its own when
+        this core was compiled here last, and believed if none has one now.
+        """
+        order = await self._order(node)
+        place = f"{self._shop.project.context_root(node.file).resolve()} {node}"
+        if self._shop.state.recall(_NO_TIMES, place, bool):
+            exported = await self._shop.export(order)
+            files = await asyncio.to_thread(_read_files, [(exported.archive, None)])
+            if _has_no_times(files, node):
+                return normalise_core(files, epoch_limit=node.epoch), exported.seconds
+        built = await self._shop.build(order, compress=False)
+        files = await asyncio.to_thread(_read_layers, built)
+        self._shop.state.remember(_NO_TIMES, place, _has_no_times(files, node))
+        return normalise_core(files, epoch_limit=node.epoch), built.seconds
+
+    async def _order(self, node: CoreNode) -> Order:
+        return Order(
+            derived=derive_core(self._shop.graphs[(node.file, node.target)], node),
+            activity=Activity.COMPILE,
+            node=str(node),
+            file=node.file,
+            stage=node.stage,
+            platform=node.target,
+            reason=f"no core {node.key[:12]} in {self._shop.cache.name}",
+            contexts=await self.named_contexts(node.file, node.needs),
+        )
+
+    async def _store(self, node: CoreNode, tree: Tree, seconds: float) -> Result:
+        """Put the core into the cache, as one layer whose bytes depend on its files alone."""
+        target = self._shop.folder / f"core-{node.key[:16]}.layer"
+        blob = await asyncio.to_thread(write_layer, tree.entries(), target, parts=self._shop.parts)
+        config = blob_of_bytes(_core_config(node, blob.diff_id), OCI_CONFIG)
+        listed = _without_contents(tree)
+        details = CoreDetails(content=blob.diff_id, entries=listed if len(listed) <= _LISTED else None)
+        return await put_result(
+            self._shop.cache,
+            manifest=Manifest(media_type=OCI_MANIFEST, config=config.descriptor, layers=(blob.descriptor,)),
+            record=Record(
+                kind="core",
+                name=node.name,
+                platform=str(node.platform),
+                key=node.key,
+                recipe=msgspec.Raw(encode_recipe(node.recipe)),
+                seconds=seconds,
+                details=msgspec.Raw(msgspec.json.encode(details)),
+            ),
+            new=(config, blob_of_file(blob.path, blob.descriptor)),
+        )
+
+    async def _unpack(self, core: ReadyCore) -> Tree:
+        result = await core.result()
+        path = await fetch_blob(self._shop.cache, result.manifest.layers[0], self._shop.folder)
+        target = self._shop.folder / f"core-{core.node.key[:16]}.tar"
+        return await asyncio.to_thread(_read_contents, path, target, core_details(result).content)
+
+    async def _address(self, core: ReadyCore) -> str:
+        result = await core.result()
+        cache = self._shop.cache
+        if isinstance(cache, LayoutStore):
+            return f"oci-layout://{cache.path.absolute()}@{result.stored.digest}"
+        assert isinstance(cache, RegistryStore)  # noqa: S101  there are two kinds of store
+        return f"docker-image://{cache.repository}@{result.stored.digest}"
+
+
+def _read_layers(built: Built) -> Tree:
+    """Return the files of an image that the engine just wrote, with the places of their bytes."""
+    blobs = built.layout / "blobs" / "sha256"
+    manifest = decode_manifest((blobs / built.manifest.digest.partition(":")[2]).read_bytes())
+    return _read_files((blobs / layer.digest.partition(":")[2], layer.digest) for layer in manifest.layers)
+
+
+def _read_files(archives: Iterable[tuple[Path, Digest | None]]) -> Tree:
+    """Return the files in uncompressed layers, the lowest first, each checked against its digest if it has one.
+
+    The files have the places of their bytes.
+    """
+    layers = []
+    for path, digest in archives:
+        with path.open("rb") as file:
+            layers.append(scan_layer(file, contents_path=path, digest=digest).entries)
+    return apply_layers(layers)
+
+
+def _has_no_times(files: Tree, node: CoreNode) -> bool:
+    """Say whether every file is newer than what `normalise_core` allows: then no file keeps its own time."""
+    return all(entry.mtime > node.epoch for entry in files.values())
+
+
+def _read_contents(path: Path, target: Path, diff_id: Digest) -> Tree:
+    with path.open("rb") as file:
+        return apply_layers([scan_layer(file, contents_path=target, diff_id=diff_id).entries])
+
+
+def _without_contents(tree: Tree, *, names: bool = False) -> tuple[Entry, ...]:
+    entries = tuple(tree.values()) if names else tree.entries()
+    return tuple(replace(entry, content=None) for entry in entries)
+
+
+def _core_config(node: CoreNode, diff_id: Digest) -> bytes:
+    """Return a core's image config."""
+    return msgspec.json.encode(
+        {
+            "architecture": node.platform.architecture,
+            **({"variant": node.platform.variant} if node.platform.variant else {}),
+            "os": node.platform.os,
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        }
+    )

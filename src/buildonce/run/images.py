@@ -1,0 +1,181 @@
+"""[io] Images: assembled from a base and late layers, or built by the engine where assembly promises nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from buildonce.assemble.entries import NotExpressible
+from buildonce.assemble.image import assemble_image
+from buildonce.errors import AssemblyError
+from buildonce.events import Activity, Finished
+from buildonce.oci import Descriptor, Manifest, decode_manifest, digest_of, encode_json
+from buildonce.plan.nodes import ImageNode
+from buildonce.plan.recipes import Recipe, encode_recipe, key_of
+from buildonce.plan.verdicts import VerdictKind
+from buildonce.run.bases import BaseMaker, ReadyBase
+from buildonce.run.cores import CoreMaker, ReadyCore
+from buildonce.run.jobs import derive_faithful
+from buildonce.run.late_layers import LateLayers
+from buildonce.run.outcome import Made
+from buildonce.run.workshop import Order, Workshop
+from buildonce.ship.release import Image
+from buildonce.store.layout import LayoutStore
+from buildonce.store.protocol import Blob, Source
+from buildonce.store.results import Record, ResultName, find_result, put_result, without_record
+from buildonce.store.streams import blob_of_bytes, blob_of_file
+from buildonce.tasks import together
+
+_NO_TIME = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyImage:
+    """An image that can be published, how it came about, and why so."""
+
+    node: ImageNode
+    image: Image
+    made: Made
+    verdict: VerdictKind
+    reason: str
+
+
+class ImageMaker:
+    """Makes the images of a plan."""
+
+    def __init__(self, shop: Workshop, cores: CoreMaker, bases: BaseMaker, late: LateLayers) -> None:
+        self._shop = shop
+        self._cores = cores
+        self._bases = bases
+        self._late = late
+
+    async def get(self, node: ImageNode) -> ReadyImage:
+        """Return the image. Raises what making it raises."""
+        if node.verdict.kind is VerdictKind.ENGINE:
+            return await self._build(node, node.verdict.reason)
+        # Cores first: proofs and engine-built images wait for them, and engines run few builds at a time.
+        cores, base = await asyncio.gather(self._ready_cores(node), self._bases.get(node.base))
+        if base.proof is not None and not base.proof.equal:
+            return await self._build(node, base.proof.reason)
+        try:
+            return await self._assemble(node, base, cores)
+        except NotExpressible as error:
+            return await self._build(node, error.message)
+        except AssemblyError as error:
+            error.notes += (f"needed by variant `{node.variant}` for {node.platform}",)
+            raise
+
+    async def _ready_cores(self, node: ImageNode) -> Mapping[int, ReadyCore]:
+        cores = await together(self._cores.get(key) for key in node.cores.values())
+        return dict(zip(node.cores, cores, strict=True))
+
+    async def _assemble(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> ReadyImage:
+        started = time.monotonic()
+        steps = await self._late.steps(node, base, cores)
+        made = assemble_image(base.image, steps, created=self._created(base))
+        late = {step.layer.descriptor.digest: step.layer for step in steps if step.layer is not None}
+        config = blob_of_bytes(made.config, made.config_descriptor.media_type)
+        image = Image(
+            platform=node.platform,
+            manifest=made.manifest,
+            descriptor=made.manifest_descriptor,
+            new=(*(blob_of_file(layer.path, layer.descriptor) for layer in late.values()), config),
+            shared=base.blobs(),
+        )
+        self._shop.emit(Finished(activity=Activity.ASSEMBLE, node=str(node), seconds=time.monotonic() - started))
+        return ReadyImage(
+            node=node,
+            image=image,
+            made=Made.ASSEMBLED,
+            verdict=node.verdict.kind,
+            reason=_assembly_reason(node, base, cores),
+        )
+
+    def _created(self, base: ReadyBase) -> str:
+        """Return the time of new history entries: SOURCE_DATE_EPOCH, else that of the base itself."""
+        if self._shop.epoch is not None:
+            from datetime import UTC, datetime
+
+            return datetime.fromtimestamp(self._shop.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return msgspec.json.decode(base.image.config, type=_Created).created or _NO_TIME
+
+    async def _build(self, node: ImageNode, reason: str) -> ReadyImage:
+        """Have the engine build the image as its Dockerfile says, the cores in the place of their stages."""
+        cores = await self._ready_cores(node)
+        contents = [await core.content() for _, core in sorted(cores.items())]
+        recipe = msgspec.structs.replace(node.recipe, cores=tuple(contents))
+        name = ResultName(kind="image", name=node.variant, platform=node.platform, key=key_of(recipe))
+        found = await find_result(self._shop.cache, name)
+        if found is not None:
+            manifest = without_record(found.manifest)
+            return self._built(node, manifest, self._shop.cache, reason, made=Made.REUSED)
+        graph = self._shop.graphs[(node.file, node.platform)]
+        built = await self._shop.build(
+            Order(
+                derived=derive_faithful(graph, node.stage, node.cores),
+                activity=Activity.BUILD,
+                node=str(node),
+                file=node.file,
+                stage=node.stage,
+                platform=node.platform,
+                reason=reason,
+                contexts=await self._cores.named_contexts(node.file, node.cores),
+            )
+        )
+        layout = LayoutStore(built.layout)
+        stored = await layout.get_manifest(built.manifest.digest)
+        assert stored is not None  # noqa: S101  the engine just wrote it
+        manifest = decode_manifest(stored.content)
+        ready = self._built(node, manifest, layout, reason, made=Made.BUILT)
+        record = _record(name, recipe, built.seconds)
+        await put_result(
+            self._shop.cache, manifest=manifest, record=record, new=ready.image.new, shared=ready.image.shared
+        )
+        return ready
+
+    def _built(self, node: ImageNode, manifest: Manifest, source: Source, reason: str, *, made: Made) -> ReadyImage:
+        content = encode_json(manifest)
+        external = {layer.digest for layer in node.external.manifest.layers} if node.external else set()
+        layers = tuple({layer.digest: layer for layer in manifest.layers}.values())
+        descriptor = Descriptor(media_type=manifest.media_type, digest=digest_of(content), size=len(content))
+        new = [_blob(source, layer) for layer in layers if layer.digest not in external]
+        image = Image(
+            platform=node.platform,
+            manifest=content,
+            descriptor=descriptor,
+            new=(*new, _blob(source, manifest.config)),
+            shared=tuple(_blob(source, layer) for layer in layers if layer.digest in external),
+        )
+        return ReadyImage(node=node, image=image, made=made, verdict=VerdictKind.ENGINE, reason=reason)
+
+
+class _Created(msgspec.Struct, frozen=True):
+    created: str = ""
+
+
+def _blob(source: Source, descriptor: Descriptor) -> Blob:
+    return Blob(descriptor=descriptor, open=lambda: source.read_blob(descriptor))
+
+
+def _record(name: ResultName, recipe: Recipe, seconds: float) -> Record:
+    return Record(
+        kind=name.kind,
+        name=name.name,
+        platform=str(name.platform),
+        key=name.key,
+        recipe=msgspec.Raw(encode_recipe(recipe)),
+        seconds=seconds,
+    )
+
+
+def _assembly_reason(node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> str:
+    """Return what was new for this image."""
+    parts = [f"core {core.node.name} {'compiled' if core.compiled else 'reused'}" for core in cores.values()]
+    parts.append(f"base {'built' if base.fresh else 'reused'}")
+    if node.verdict.kind is VerdictKind.PROVE:
+        parts.append("proved now" if base.fresh else "proved before")
+    return ", ".join(parts)

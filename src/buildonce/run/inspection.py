@@ -1,0 +1,124 @@
+"""[io] What of a plan is there already: nodes looked up in the cache, nothing made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
+from buildonce.plan.recipes import Key, key_of
+from buildonce.plan.verdicts import VerdictKind
+from buildonce.run.bases import base_details, base_name
+from buildonce.run.cores import core_details, core_name
+from buildonce.store.protocol import Source
+from buildonce.store.results import Result, ResultName, find_result
+from buildonce.tasks import together
+
+
+class Action(Enum):
+    """What a run would do for a node."""
+
+    REUSE = "reuse"
+    COMPILE = "compile"
+    BUILD = "build"
+    READ = "read"
+    ASSEMBLE = "assemble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What would be done for a node, and why; ``proof`` says that a faithful build would be made for comparison."""
+
+    action: Action
+    reason: str
+    seconds: float | None = None
+    proof: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A plan held against a cache. Images that depend on what is not there yet say so."""
+
+    plan: Plan
+    cache: str
+    cores: Mapping[Key, Finding]
+    bases: Mapping[Key, Finding]
+    images: tuple[tuple[ImageNode, Finding], ...]
+
+    @property
+    def engine_runs(self) -> int:
+        """How often an engine would run."""
+        found = (*self.cores.values(), *self.bases.values(), *(finding for _, finding in self.images))
+        return sum(one.action in (Action.COMPILE, Action.BUILD) for one in found) + sum(one.proof for one in found)
+
+
+async def inspect_plan(plan: Plan, cache: Source) -> Inspection:
+    """Return what a run of ``plan`` would do, from what ``cache`` holds."""
+    cores = dict(
+        zip(plan.cores, await together(find_result(cache, core_name(n)) for n in plan.cores.values()), strict=True)
+    )
+    bases = dict(
+        zip(plan.bases, await together(find_result(cache, base_name(n)) for n in plan.bases.values()), strict=True)
+    )
+    images = await together(_inspect_image(node, cores, bases, cache) for node in plan.images)
+    return Inspection(
+        plan=plan,
+        cache=cache.name,
+        cores={key: _core_finding(plan.cores[key], found, cache) for key, found in cores.items()},
+        bases={key: _base_finding(plan.bases[key], found, cache) for key, found in bases.items()},
+        images=tuple(zip(plan.images, images, strict=True)),
+    )
+
+
+def _core_finding(node: CoreNode, found: Result | None, cache: Source) -> Finding:
+    if found is None:
+        return Finding(action=Action.COMPILE, reason=f"no core with the key {node.key[:12]} in {cache.name}")
+    return Finding(action=Action.REUSE, reason="nothing that it depends on has changed", seconds=found.record.seconds)
+
+
+def _base_finding(node: BaseNode, found: Result | None, cache: Source) -> Finding:
+    if found is not None:
+        details = base_details(found)
+        if details.proof is not None and not details.proof.equal:
+            return Finding(action=Action.REUSE, reason=f"known to be unusable: {details.proof.reason}")
+        return Finding(
+            action=Action.REUSE, reason="nothing that it depends on has changed", seconds=found.record.seconds
+        )
+    if node.origin is BaseOrigin.SCRATCH:
+        return Finding(action=Action.READ, reason="it is empty")
+    if node.origin is BaseOrigin.IMAGE:
+        return Finding(action=Action.READ, reason="it is an image as it is; its files are looked at once")
+    return Finding(
+        action=Action.BUILD, reason=f"no base with the key {node.key[:12]} in {cache.name}", proof=node.needs_proof
+    )
+
+
+async def _inspect_image(
+    node: ImageNode, cores: Mapping[Key, Result | None], bases: Mapping[Key, Result | None], cache: Source
+) -> Finding:
+    reason = _engine_reason(node, bases)
+    if reason is None:
+        return Finding(action=Action.ASSEMBLE, reason=node.verdict.reason)
+    found = [cores[key] for _, key in sorted(node.cores.items())]
+    results = [core for core in found if core is not None]
+    if len(results) < len(found):
+        return Finding(action=Action.BUILD, reason=f"{reason}; its core is not there yet")
+    contents = tuple(core_details(core).content for core in results)
+    key = key_of(msgspec.structs.replace(node.recipe, cores=contents))
+    name = ResultName(kind="image", name=node.variant, platform=node.platform, key=key)
+    image = await find_result(cache, name)
+    if image is None:
+        return Finding(action=Action.BUILD, reason=reason)
+    return Finding(action=Action.REUSE, reason=f"built before; {reason}", seconds=image.record.seconds)
+
+
+def _engine_reason(node: ImageNode, bases: Mapping[Key, Result | None]) -> str | None:
+    """Return why an engine builds this image; None if it is assembled."""
+    if node.verdict.kind is VerdictKind.ENGINE:
+        return node.verdict.reason
+    base = bases.get(node.base)
+    proof = base_details(base).proof if base is not None else None
+    return proof.reason if proof is not None and not proof.equal else None

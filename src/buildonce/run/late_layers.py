@@ -1,0 +1,181 @@
+"""[io] The layers that assembly adds to a base, each distinct one written once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from buildonce.assemble.copying import copy_entries, workdir_entries
+from buildonce.assemble.entries import Entry, name_of
+from buildonce.assemble.facts import USER_FILES, Facts
+from buildonce.assemble.image import END, LayerStep, MetadataStep, copy_history
+from buildonce.assemble.image import Step as ImageStep
+from buildonce.assemble.owners import Passwd
+from buildonce.assemble.tarball import LayerBlob, write_layer
+from buildonce.assemble.tree import Tree, apply_layer
+from buildonce.dockerfile.syntax import Add, Copy, From, Run
+from buildonce.oci import Descriptor, Digest
+from buildonce.plan.chains import StepKind
+from buildonce.plan.nodes import ImageNode
+from buildonce.run.bases import ReadyBase
+from buildonce.run.context_trees import context_tree
+from buildonce.run.cores import CoreMaker, ReadyCore
+from buildonce.run.placement import PlacedStep, copy_spec, place_steps, workdir_path
+from buildonce.run.workshop import Workshop
+
+_FORMAT = 2
+_Entries = tuple[Entry, ...]
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """What is remembered of a layer that was written: its descriptor and its diff ID."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What a step makes: entries, and what gives them with the places of their contents; None if it makes no layer."""
+
+    placed: PlacedStep
+    entries: _Entries = ()
+    full: Callable[[], Awaitable[_Entries]] | None = None
+
+
+class LateLayers:
+    """Makes the layers of images' steps."""
+
+    def __init__(self, shop: Workshop, cores: CoreMaker) -> None:
+        self._shop = shop
+        self._cores = cores
+
+    async def steps(
+        self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore], *, hoisted_only: bool = False
+    ) -> tuple[ImageStep, ...]:
+        """Return an image's steps, with their layers, in their order.
+
+        Raises `NotExpressible` where only an engine knows the result, and `AssemblyError` where it would fail too.
+        """
+        steps: list[ImageStep] = []
+        for made in await self._make(node, base, cores, hoisted_only=hoisted_only):
+            layer = None if made.full is None else await self._layer(made.entries, made.full)
+            steps.append(_image_step(made.placed, layer))
+        return tuple(steps)
+
+    async def shape(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> str:
+        """Return a digest of what the hoisted copies make, contents and times left out; raises as `steps` does."""
+        made = await self._make(node, base, cores, hoisted_only=True)
+        bare = [replace(one, content=None, digest=None, size=0, mtime=0) for layer in made for one in layer.entries]
+        return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()[:32]
+
+    async def _make(
+        self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore], *, hoisted_only: bool
+    ) -> list[_Made]:
+        placed = place_steps(node, base.image)
+        done: list[_Entries] = []
+        made: list[_Made] = []
+        for one in placed[: len(node.hoisted)] if hoisted_only else placed:
+            if one.probe is None:
+                made.append(_Made(placed=one))
+                continue
+            facts = base.facts[one.probe.key]
+            below = await asyncio.to_thread(_apply, facts, done)
+            entries, full = await self._entries(one, node, cores, _users(facts, done), below)
+            done.append(entries)
+            made.append(_Made(placed=one, entries=entries, full=full))
+        return made
+
+    async def _entries(
+        self, one: PlacedStep, node: ImageNode, cores: Mapping[int, ReadyCore], users: Passwd | None, below: Tree
+    ) -> tuple[_Entries, Callable[[], Awaitable[_Entries]]]:
+        """Return a step's entries, and what gives them with the places of their contents."""
+        step = one.step
+        if step.kind is StepKind.WORKDIR:
+            epoch = self._epoch(node)
+            made = workdir_entries(workdir_path(step), below, step.step.user or None, users, epoch)
+            return made, _constant(made)
+        if step.kind is StepKind.CONTEXT_COPY:
+            source = self._context_tree(node, step.step.expanded)
+            spec = copy_spec(step)
+            made = copy_entries(spec, source, below, epoch=self._shop.epoch, passwd=users)
+            return made, _constant(made)
+        assert step.source is not None  # noqa: S101  a late copy has a source
+        core = cores[step.source]
+        spec = copy_spec(step)
+
+        async def full() -> _Entries:
+            contents = await self._cores.contents(core)
+            return copy_entries(spec, contents, below, epoch=self._shop.epoch, passwd=users)
+
+        return copy_entries(spec, core.tree, below, epoch=self._shop.epoch, passwd=users), full
+
+    def _context_tree(self, node: ImageNode, copy: object) -> Tree:
+        assert isinstance(copy, Copy)  # noqa: S101  the caller looked
+        context = self._shop.project.contexts[node.file]
+        selected = context.select(copy.sources, copy.exclude)
+        return context_tree(selected, context.context.root, self._epoch(node))
+
+    def _epoch(self, node: ImageNode) -> int:
+        if self._shop.epoch is not None:
+            return self._shop.epoch
+        return node.external.created if node.external else 0
+
+    async def _layer(self, entries: _Entries, full: Callable[[], Awaitable[_Entries]]) -> LayerBlob:
+        key = _layer_key(entries)
+        return await self._shop.once("layer", key, lambda: self._write(key, full))
+
+    async def _write(self, key: str, full: Callable[[], Awaitable[_Entries]]) -> LayerBlob:
+        known = self._shop.state.recall("layer", key, _Written)
+        path = self._shop.state.blobs.path_of(known.descriptor) if known else None
+        if known is not None and path is not None:
+            return LayerBlob(descriptor=known.descriptor, diff_id=known.diff_id, path=path)
+        target = self._shop.folder / f"layer-{key[:24]}"
+        blob = await asyncio.to_thread(write_layer, await full(), target, parts=self._shop.parts)
+        await self._shop.state.blobs.adopt(blob.path, blob.descriptor, is_checked=True)
+        self._shop.state.remember("layer", key, _Written(descriptor=blob.descriptor, diff_id=blob.diff_id))
+        return blob
+
+
+def _image_step(one: PlacedStep, layer: LayerBlob | None) -> ImageStep:
+    copy = one.step.step.expanded
+    if not isinstance(copy, Copy) or layer is None:
+        return _metadata_step(one, layer)
+    text = copy_history(copy.sources, copy.destination, chown=copy.chown, chmod=copy.chmod, parents=copy.parents)
+    return LayerStep(layer=layer, created_by=text, history_position=END if one.history is None else one.history)
+
+
+def _metadata_step(one: PlacedStep, layer: LayerBlob | None) -> MetadataStep:
+    instruction = one.step.step.expanded
+    assert not isinstance(instruction, From | Run | Copy | Add)  # noqa: S101  these make files
+    return MetadataStep(instruction=instruction, layer=layer, cmd_is_set=one.step.cmd_is_set)
+
+
+def _apply(facts: Facts, done: list[_Entries]) -> Tree:
+    tree = facts.tree()
+    for entries in done:
+        tree = apply_layer(tree, entries)
+    return tree
+
+
+def _users(facts: Facts, done: list[_Entries]) -> Passwd | None:
+    """Return what explains names of users; None where an earlier step may have brought another passwd or group file."""
+    brought = any(name_of(entry.path) in USER_FILES for entries in done for entry in entries)
+    return None if brought else facts.users()
+
+
+def _constant(entries: _Entries) -> Callable[[], Awaitable[_Entries]]:
+    async def full() -> _Entries:
+        return entries
+
+    return full
+
+
+def _layer_key(entries: _Entries) -> str:
+    """Return a digest of all that decides a layer's bytes: the same entries are the same layer in every variant."""
+    plain = [replace(entry, content=None) for entry in entries]
+    return hashlib.sha256(b"%d\n%s" % (_FORMAT, msgspec.json.encode(plain))).hexdigest()

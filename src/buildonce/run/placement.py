@@ -1,0 +1,98 @@
+"""Where an image's steps go: above which of the base's layers, and what must be known of the base there. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from buildonce.assemble.copying import CopySpec, destination_path
+from buildonce.assemble.image import BaseImage, layers_before
+from buildonce.dockerfile.syntax import Copy, Workdir
+from buildonce.plan.chains import ChainStep, StepKind
+from buildonce.plan.nodes import ImageNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What assembly asks of a base: facts for these destinations, above its first ``layers`` layers."""
+
+    layers: int
+    destinations: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A short name of the question, the same for the same question."""
+        text = "\0".join((str(self.layers), *self.destinations))
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedStep:
+    """A step of assembly in its place.
+
+    ``history`` is the number of the base's history entries below it; None for what follows all of them. ``probe`` is
+    None for a step that makes no layer. ``destination`` is absolute.
+    """
+
+    step: ChainStep
+    history: int | None
+    probe: Probe | None
+    destination: str = ""
+
+
+def place_steps(node: ImageNode, base: BaseImage) -> tuple[PlacedStep, ...]:
+    """Return the steps that assembly carries out, in their order.
+
+    A late copy goes where it stands in the Dockerfile, below the layers of the steps that follow it there: so layers
+    and history have the order that a build gives them.
+    """
+    hoisted = tuple(_place_hoisted(node, base, number, step) for number, step in enumerate(node.hoisted))
+    layers = len(base.manifest.layers)
+    trailing = []
+    for step in node.trailing:
+        destination = _destination(step)
+        probe = Probe(layers=layers, destinations=(destination,)) if destination else None
+        trailing.append(PlacedStep(step=step, history=None, probe=probe, destination=destination or ""))
+    return (*hoisted, *trailing)
+
+
+def copy_spec(step: ChainStep) -> CopySpec:
+    """Return the rules' view of a COPY."""
+    copy = step.step.expanded
+    assert isinstance(copy, Copy)  # noqa: S101  the caller looked
+    return CopySpec(
+        sources=copy.sources,
+        destination=copy.destination,
+        workdir=step.step.workdir,
+        chown=copy.chown,
+        chmod=copy.chmod,
+        link=copy.link,
+        parents=copy.parents,
+        exclude=copy.exclude,
+        from_context=step.kind is StepKind.CONTEXT_COPY,
+    )
+
+
+def _place_hoisted(node: ImageNode, base: BaseImage, number: int, step: ChainStep) -> PlacedStep:
+    below = (node.external.history_length if node.external else 0) + step.history - number
+    destination = _destination(step) or "/"
+    probe = Probe(layers=layers_before(base, below), destinations=(destination,))
+    return PlacedStep(step=step, history=below, probe=probe, destination=destination)
+
+
+def _destination(step: ChainStep) -> str | None:
+    match step.step.expanded:
+        case Copy():
+            return destination_path(copy_spec(step))[0]
+        case Workdir():
+            path = workdir_path(step)
+            return None if path == "/" else path
+        case _:
+            return None
+
+
+def workdir_path(step: ChainStep) -> str:
+    """Return the absolute path of a WORKDIR."""
+    workdir = step.step.expanded
+    assert isinstance(workdir, Workdir)  # noqa: S101  the caller looked
+    return destination_path(CopySpec(sources=(), destination=workdir.path, workdir=step.step.workdir))[0]

@@ -1,0 +1,72 @@
+"""[io] From a project on disk to a plan: its files and the digests of its external images decide it, no engine runs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from buildonce.dockerfile.evaluation import unused_build_args
+from buildonce.dockerfile.problems import SyntaxProblem
+from buildonce.dockerfile.stages import ImageSource, undefined_stage_diagnostic
+from buildonce.errors import Error, StoreError
+from buildonce.plan.file_plans import Images, images_needed
+from buildonce.plan.nodes import Plan
+from buildonce.plan.planning import Graphs, find_variants, make_graphs, make_plan
+from buildonce.plan.sources import Request
+from buildonce.run.project import Project
+from buildonce.run.resolving import OpenRepository, resolve_images
+from buildonce.run.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan and what it was made from."""
+
+    project: Project
+    request: Request
+    graphs: Graphs
+    images: Images
+    plan: Plan
+
+
+async def plan_project(project: Project, request: Request, *, open_repository: OpenRepository, state: State) -> Planned:
+    """Return the plan for a project.
+
+    Raises `UsageError`, `DockerfileError` and `ContextError` for what is wrong with the project, and `StoreError` when
+    an external image cannot be resolved.
+    """
+    graphs = make_graphs(request)
+    _, variants = find_variants(request, graphs)
+    wanted = {
+        image
+        for variant in variants
+        for platform in request.platforms
+        for image in images_needed(graphs[(variant.file, platform)], variant.stage)
+    }
+
+    def explain(name: str, error: StoreError) -> Error:
+        return explain_missing(name, error, graphs)
+
+    images = await resolve_images(wanted, open_repository=open_repository, state=state, explain=explain)
+    plan = await asyncio.to_thread(make_plan, request, graphs, images)
+    warnings = tuple(f"no Dockerfile takes the build argument `{name}`" for name in unused_arguments(graphs))
+    plan = replace(plan, warnings=(*plan.warnings, *warnings))
+    return Planned(project=project, request=request, graphs=graphs, images=images, plan=plan)
+
+
+def unused_arguments(graphs: Graphs) -> tuple[str, ...]:
+    """Return the build arguments that no Dockerfile takes."""
+    unused = [unused_build_args(graph) for graph in graphs.values()]
+    return tuple(sorted(frozenset.intersection(*unused))) if unused else ()
+
+
+def explain_missing(name: str, error: StoreError, graphs: Graphs) -> Error:
+    """Return what to say of an image that cannot be resolved; a short name may be a stage's name gone wrong."""
+    if any(character in name for character in "/:@."):
+        return error
+    for graph in graphs.values():
+        for dependency in graph.dependencies:
+            if isinstance(dependency.source, ImageSource) and dependency.source.name == name:
+                note = f"as an image: {error.message}"
+                return SyntaxProblem([undefined_stage_diagnostic(graph, dependency, notes=(note,))])
+    return error

@@ -1,0 +1,100 @@
+"""[io] A project as it lies on disk: its Dockerfiles and their build contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from buildonce.context import Context, Selected, open_context, select, selection_digest
+from buildonce.dockerfile.ignore import compile_ignore
+from buildonce.dockerfile.parser import parse_dockerfile
+from buildonce.dockerfile.runes import decode
+from buildonce.errors import UsageError
+from buildonce.oci import Digest
+from buildonce.plan.sources import SourceFile
+
+OWN_FOLDER = ".buildonce"
+"""What buildonce writes beside a project; it is never part of a build context."""
+
+
+class ProjectContext:
+    """The build context of one Dockerfile; each selection is read and hashed once."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._selected: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Selected, ...]] = {}
+
+    @property
+    def ignore_text(self) -> str:
+        """The ignore rules for an engine: the user's own, and buildonce's folder."""
+        return _ignore_text(self.context.ignore_path)
+
+    def select(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[Selected, ...]:
+        """Return what these source words select. Raises `ContextError`."""
+        if (sources, exclude) not in self._selected:
+            self._selected[(sources, exclude)] = select(self.context, sources, exclude=exclude)
+        return self._selected[(sources, exclude)]
+
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
+        """Return the digest of what these source words select. Raises `ContextError`."""
+        return selection_digest(self.select(sources, exclude))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """Dockerfiles, each with its context, in the order in which they were named."""
+
+    files: tuple[SourceFile, ...]
+    contexts: tuple[ProjectContext, ...]
+
+    def context_root(self, file: int) -> Path:
+        """The folder that is the build context of a Dockerfile."""
+        return self.contexts[file].context.root
+
+    def ignore_text(self, file: int) -> str:
+        """The ignore rules for an engine that builds a Dockerfile."""
+        return self.contexts[file].ignore_text
+
+
+def load_project(dockerfiles: Sequence[Path], context: Path | None) -> Project:
+    """Return the project with these Dockerfiles; without any, the context's ``Dockerfile``.
+
+    Each Dockerfile's context is ``context``, else the current folder. Raises `UsageError` and `DockerfileError`.
+    """
+    root = context or Path()
+    if not root.is_dir():
+        raise UsageError(f"there is no folder `{root}` to take as the build context", help="name it with --context DIR")
+    paths = list(dockerfiles) or [root / "Dockerfile"]
+    contents = [_read(path) for path in paths]
+    contexts = tuple(ProjectContext(_open(root, path)) for path in paths)
+    files = tuple(
+        SourceFile(dockerfile=parse_dockerfile(content, str(path)), context=opened, folder=root.resolve().name)
+        for path, content, opened in zip(paths, contents, contexts, strict=True)
+    )
+    return Project(files=files, contexts=contexts)
+
+
+def _open(root: Path, dockerfile: Path) -> Context:
+    """Return a Dockerfile's context, without buildonce's own folder in it."""
+    context = open_context(root, dockerfile)
+    return replace(context, ignore=compile_ignore(_ignore_text(context.ignore_path)))
+
+
+def _ignore_text(path: Path | None) -> str:
+    rules = decode(path.read_bytes()) if path is not None else ""
+    return f"{rules}\n{OWN_FOLDER}\n"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        near = sorted(found.name for found in path.parent.glob("*ockerfile*")) if path.parent.is_dir() else []
+        raise UsageError(
+            f"there is no Dockerfile at `{path}`",
+            notes=(f"beside it there is {', '.join(near)}",) if near else (),
+            help="name it with -f FILE, or its folder with --context DIR",
+        ) from error
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be read: {error.strerror}") from error

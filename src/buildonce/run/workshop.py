@@ -1,0 +1,161 @@
+"""What the makers of a run share: the plan, the stores, the engine, one run's folder and its record of events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from buildonce.assemble.parts import Parts
+from buildonce.dockerfile.stages import StageGraph
+from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
+from buildonce.errors import StoreError
+from buildonce.events import Activity, Emit, Finished, Started
+from buildonce.oci import Descriptor, Platform
+from buildonce.plan.file_plans import Images, images_needed
+from buildonce.plan.nodes import Plan
+from buildonce.plan.planning import Graphs
+from buildonce.plan.sources import Request
+from buildonce.reference import Repository
+from buildonce.run.jobs import Derived, pinned_contexts, platform_arguments
+from buildonce.run.layers import LayerReader
+from buildonce.run.outcome import EngineRun
+from buildonce.run.project import Project
+from buildonce.run.resolving import OpenRepository
+from buildonce.run.state import State
+from buildonce.store.protocol import Source, Store
+from buildonce.store.registry import RegistryStore
+from buildonce.tasks import Tasks
+
+SMALL = 16 * 1024 * 1024
+"""The largest image config that is read, in bytes."""
+
+ENGINE_LIMIT = 2
+"""How many builds an engine is given at once: drivers were seen to fail under more."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What an engine is wanted for: a derived Dockerfile's target, why, and what stands in for its stages.
+
+    ``file`` and ``stage`` say where it was derived from; they decide the context and the external images.
+    """
+
+    derived: Derived
+    activity: Activity
+    node: str
+    file: int
+    stage: int
+    platform: Platform
+    reason: str
+    contexts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Workshop:
+    """One run's tools. ``epoch`` is SOURCE_DATE_EPOCH, if it is set; ``find_engine`` is called when one is needed."""
+
+    project: Project
+    request: Request
+    graphs: Graphs
+    images: Images
+    plan: Plan
+    state: State
+    cache: Store
+    open_repository: OpenRepository
+    folder: Path
+    layers: LayerReader
+    parts: Parts
+    emit: Emit
+    tasks: Tasks
+    find_engine: Callable[[], Awaitable[Engine]]
+    epoch: int | None = None
+    may_compile: bool = True
+    engine_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENGINE_LIMIT))
+    engine_runs: list[EngineRun] = field(default_factory=list)
+    _once: dict[tuple[str, object], asyncio.Task[Any]] = field(default_factory=dict)
+    _number: int = 0
+
+    async def once(self, kind: str, key: object, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Return what ``make`` makes for ``key``; it is made once, however many ask."""
+        task = self._once.get((kind, key))
+        if task is None:
+            task = self._once[(kind, key)] = self.tasks.create_task(make())
+        result: _T = await task
+        return result
+
+    @asynccontextmanager
+    async def activity(self, activity: Activity, node: str, reason: str = "") -> AsyncIterator[list[str]]:
+        """Report the work inside; what is put into the list is its result."""
+        self.emit(Started(activity=activity, node=node, reason=reason))
+        started = time.monotonic()
+        result: list[str] = []
+        yield result
+        seconds = time.monotonic() - started
+        self.emit(Finished(activity=activity, node=node, seconds=seconds, result=" ".join(result)))
+
+    @property
+    def cache_origins(self) -> tuple[Repository, ...]:
+        """Where blobs of the cache can be mounted from."""
+        return (self.cache.repository,) if isinstance(self.cache, RegistryStore) else ()
+
+    async def small_blob(self, source: Source, descriptor: Descriptor) -> bytes:
+        """Return a config's bytes, from this machine's memory if it has them."""
+        if descriptor.size > SMALL:
+            raise StoreError(f"the config {descriptor.digest} has {descriptor.size} bytes, more than any image needs")
+        known = await asyncio.to_thread(self.state.read_small, descriptor.digest)
+        if known is None:
+            known = b"".join([chunk async for chunk in source.read_blob(descriptor)])
+            await asyncio.to_thread(self.state.keep_small, known)
+        return known
+
+    async def build(self, order: Order, *, compress: bool = True) -> Built:
+        """Have the engine build an image; external images are those that the plan resolved."""
+        engine: Engine = await self.once("engine", None, self._engine)
+        job = self._job(order, compress=compress)
+        async with self.engine_limit, self.activity(order.activity, order.node, order.reason):
+            built = await engine.build(job)
+        self._record(order, built.seconds)
+        return built
+
+    async def export(self, order: Order) -> Exported:
+        """Have the engine build files; see `Engine.export`."""
+        engine: Engine = await self.once("engine", None, self._engine)
+        job = self._job(order)
+        async with self.engine_limit, self.activity(order.activity, order.node, order.reason):
+            exported = await engine.export(job)
+        self._record(order, exported.seconds)
+        return exported
+
+    def _job(self, order: Order, *, compress: bool = True) -> BuildJob:
+        derived, request = order.derived, self.request
+        graph: StageGraph = self.graphs[(order.file, order.platform)]
+        images = (self.images[needed] for needed in images_needed(graph, order.stage))
+        self._number += 1
+        output = self.folder / f"build-{self._number}"
+        output.mkdir()
+        return BuildJob(
+            activity=order.activity,
+            node=order.node,
+            dockerfile=derived.text,
+            ignore=self.project.ignore_text(order.file),
+            context=self.project.context_root(order.file),
+            target=derived.target,
+            platform=order.platform,
+            output=output,
+            build_args={**platform_arguments(derived.text, request.build_platform), **request.build_args},
+            named_contexts={**pinned_contexts(images), **order.contexts},
+            compress=compress,
+        )
+
+    def _record(self, order: Order, seconds: float) -> None:
+        self.engine_runs.append(EngineRun(activity=order.activity, node=order.node, seconds=seconds))
+
+    async def _engine(self) -> Engine:
+        return await self.find_engine()
