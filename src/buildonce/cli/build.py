@@ -1,0 +1,71 @@
+"""``buildonce build``: compile what is missing, assemble every image, and ship the family, all or none."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from buildonce.cli.options import Asked, project_options
+from buildonce.cli.plan import show_plan
+
+if TYPE_CHECKING:
+    from buildonce.events import Emit
+    from buildonce.run.outcome import Outcome
+
+
+@click.command()
+@project_options
+@click.option("--no-compile", is_flag=True, help="A missing core is an error; never compile.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
+def build(asked: Asked, *, as_json: bool, no_compile: bool, dry_run: bool, verbose: bool) -> None:
+    """Build every variant and ship the family.
+
+    Shared stages are compiled once per platform; variants are assembled from cached bases and those files. Tags move
+    last, when every image is complete.
+    """
+    if dry_run:
+        show_plan(asked, as_json=as_json)
+        return
+    import asyncio
+
+    from buildonce.cli.wiring import progress
+    from buildonce.report.documents import print_document
+    from buildonce.report.outcomes import outcome_document, render_outcome
+
+    emit = progress(verbose=verbose)
+    outcome = asyncio.run(_build(asked, emit, may_compile=not no_compile))
+    print_document(outcome_document(outcome)) if as_json else click.echo(render_outcome(outcome))
+
+
+async def _build(asked: Asked, emit: Emit, *, may_compile: bool) -> Outcome:
+    from buildonce.cli.wiring import (
+        find_places,
+        keep_out_of_git,
+        make_request,
+        open_project,
+        source_date_epoch,
+        surroundings,
+        tag_field,
+    )
+    from buildonce.events import Warned
+    from buildonce.run.building import Options, build_project
+    from buildonce.run.planned import plan_project
+    from buildonce.ship.tags import expand_tags
+
+    project = open_project(asked)
+    request = make_request(asked, project)
+    places = find_places(asked)
+    keep_out_of_git(places, asked)
+    async with surroundings(places, emit) as (around, target):
+        planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+        for warning in planned.plan.warnings:
+            emit(Warned(message=warning))
+        options = Options(
+            tags=expand_tags(asked.tag, planned.plan.variants, tag_field(asked)),
+            epoch=source_date_epoch(os.environ),
+            may_compile=may_compile,
+        )
+        return await build_project(planned, options, around, target)

@@ -1,0 +1,108 @@
+"""``buildonce``: the group of commands and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from buildonce import __version__
+from buildonce.cli.build import build
+from buildonce.cli.plan import plan
+from buildonce.errors import DockerfileError, Error
+
+_BUG = 70
+_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="buildonce")
+def main() -> None:
+    """Compile once per platform, ship every image variant."""
+
+
+main.add_command(plan)
+main.add_command(build)
+
+
+def run() -> None:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _end)
+    code = guarded(sys.argv[1:])
+    gc.freeze()  # the process ends: to look for garbage once more would take longer than to assemble an image
+    sys.exit(code)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End as for a keyboard interrupt: a CI that cancels a job and a container that stops ask this way."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells have it for what runs in the background
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. No failure leaves here as a traceback, unless it was asked for."""
+    try:
+        result = main.main(args=arguments, prog_name="buildonce", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted; no tag was moved after this")
+        return _INTERRUPTED
+    except Error as error:
+        _say(_describe(error))
+        return error.exit_code
+    except OSError as error:
+        _say(_describe_os_error(error))
+        return 1
+    except UnicodeEncodeError as error:
+        _say(_describe_bytes(error))
+        return 1
+    except Exception as error:  # noqa: BLE001  the boundary
+        return _bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _describe(error: Error) -> str:
+    # A Dockerfile's findings have their own headlines, with the place.
+    return str(error) if isinstance(error, DockerfileError) else f"error[{error.code}]: {error}"
+
+
+def _describe_os_error(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"error[DISK]: the disk is full{where}\nhelp: make room and run the same command again; nothing is lost"
+    return f"error[OS]: {error.strerror or error}{where}"
+
+
+def _describe_bytes(error: UnicodeEncodeError) -> str:
+    place = ascii(error.object[max(0, error.start - 30) : error.end + 10])
+    return (
+        f"error[TEXT]: bytes that are no UTF-8 text: {place}\n"
+        "  = note: names of files and instructions are kept in records, which hold only text\n"
+        "help: rename the file, or write the Dockerfile in UTF-8"
+    )
+
+
+def _bug(error: Exception) -> int:
+    if os.environ.get("BUILDONCE_DEBUG"):
+        traceback.print_exception(error)
+    _say(
+        f"error[BUG]: {type(error).__name__}: {error}\n"
+        "  = note: this is a mistake in buildonce, not in your project\n"
+        "help: run it again with BUILDONCE_DEBUG=1 and report what it prints"
+    )
+    return _BUG
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,86 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from buildonce.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options that say what is built and where it goes, as the user gave them."""
+
+    files: tuple[Path, ...]
+    context: Path | None
+    variants: tuple[str, ...]
+    platforms: tuple[str, ...]
+    build_args: tuple[str, ...]
+    build_platform: str
+    cache: str | None
+    push: str | None
+    output: str | None
+    tag: str
+
+
+def project_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say what is built and where it goes; the command gets them as one `Asked`."""
+
+    @functools.wraps(command)
+    def collected(**values: Any) -> None:  # noqa: ANN401  click passes what the options declare
+        names = [field.name for field in dataclasses.fields(Asked)]
+        command(Asked(**{name: values.pop(name) for name in names}), **values)
+
+    path = click.Path(path_type=Path)
+    for option in reversed(
+        (
+            click.option("-f", "--file", "files", multiple=True, type=path, metavar="DOCKERFILE",
+                         help="A Dockerfile; repeat it for several. [default: CONTEXT/Dockerfile]"),
+            click.option("--context", type=path, metavar="DIR",
+                         help="The build context. [default: the current folder]"),
+            click.option("--variant", "variants", multiple=True, metavar="NAME",
+                         help="A variant to build; repeat it for several. [default: every final stage]"),
+            click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH",
+                         help="A target platform; repeat it or separate with commas. [default: this machine's]"),
+            click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE",
+                         help="A build argument, as `docker build` takes it."),
+            click.option("--build-platform", default="linux/amd64", show_default=True, metavar="OS/ARCH",
+                         help="What $BUILDPLATFORM means; the same on every machine that shares a cache."),
+            click.option("--cache", metavar="STORE",
+                         help="Where cores and bases are kept: oci:DIR or a repository. "
+                              "[default: beside the images, else .buildonce/cache]"),
+            click.option("--push", "push", metavar="REPOSITORY", help="Ship to this repository."),
+            click.option("--output", metavar="oci:DIR", help="Ship to an OCI layout. [default: .buildonce/images]"),
+            click.option("--tag", "tag", default="{variant}", show_default=True, metavar="TEMPLATE",
+                         help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}."),
+            click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        )
+    ):  # fmt: skip
+        collected = option(collected)
+    return collected
+
+
+def parse_build_args(pairs: Sequence[str], environment: dict[str, str]) -> dict[str, str]:
+    """Return build arguments by name; a name without value takes it from the environment, as Docker does."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name:
+            raise UsageError(f"`--build-arg {pair}` has no name", help="write it as --build-arg NAME=VALUE")
+        if equals:
+            found[name] = value
+        elif name in environment:
+            found[name] = environment[name]
+    return found
+
+
+def split_commas(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of a repeatable option, each of which may hold several, without doubles."""
+    return tuple(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip()))

@@ -1,0 +1,51 @@
+"""``buildonce plan``: what would be compiled, built and assembled, and why. No engine is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from buildonce.cli.options import Asked, project_options
+
+if TYPE_CHECKING:
+    from buildonce.events import Emit
+    from buildonce.run.inspection import Inspection
+
+
+@click.command()
+@project_options
+def plan(asked: Asked, *, as_json: bool) -> None:
+    """Show what a build would do, and why, without starting an engine.
+
+    The answer comes from your files, the cache and the digests of base images alone.
+    """
+    show_plan(asked, as_json=as_json)
+
+
+def show_plan(asked: Asked, *, as_json: bool) -> None:
+    """Print the plan of what is asked for."""
+    import asyncio
+
+    from buildonce.cli.wiring import progress
+    from buildonce.events import Warned
+    from buildonce.report.documents import print_document
+    from buildonce.report.plans import inspection_document, render_inspection
+
+    emit = progress(verbose=False)
+    inspection = asyncio.run(_inspect(asked, emit))
+    for warning in inspection.plan.warnings:
+        emit(Warned(message=warning))
+    print_document(inspection_document(inspection)) if as_json else click.echo(render_inspection(inspection))
+
+
+async def _inspect(asked: Asked, emit: Emit) -> Inspection:
+    from buildonce.cli.wiring import find_places, make_request, open_project, surroundings
+    from buildonce.run.inspection import inspect_plan
+    from buildonce.run.planned import plan_project
+
+    project = open_project(asked)
+    request = make_request(asked, project)
+    async with surroundings(find_places(asked), emit) as (around, _):
+        planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+        return await inspect_plan(planned.plan, around.cache)

@@ -1,0 +1,132 @@
+"""[io] From command-line options to what a run works with."""
+
+from __future__ import annotations
+
+import os
+import platform as host
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from buildonce.cli.options import Asked, parse_build_args, split_commas
+from buildonce.engines.protocol import Engine
+from buildonce.errors import UsageError
+from buildonce.events import Emit
+from buildonce.oci import parse_platform
+from buildonce.plan.sources import Request
+from buildonce.reference import Repository
+from buildonce.report.progress import LineProgress
+from buildonce.run.building import Surroundings
+from buildonce.run.git import commit_id, version
+from buildonce.run.project import OWN_FOLDER, Project, load_project
+from buildonce.run.state import State, state_folder
+from buildonce.store.opening import LayoutLocation, open_store, parse_store
+from buildonce.store.protocol import Store
+from buildonce.store.registry import RegistrySession, RegistryStore, options_from_environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where images go and where results are kept."""
+
+    target: LayoutLocation | Repository
+    cache: LayoutLocation | Repository
+
+
+def make_request(asked: Asked, project: Project) -> Request:
+    """Return what is asked for, checked."""
+    platforms = split_commas(asked.platforms) or (f"linux/{host.machine()}",)
+    return Request(
+        files=project.files,
+        platforms=tuple(sorted({parse_platform(text) for text in platforms})),
+        build_platform=parse_platform(asked.build_platform),
+        variants=split_commas(asked.variants),
+        build_args=parse_build_args(asked.build_args, dict(os.environ)),
+    )
+
+
+def open_project(asked: Asked) -> Project:
+    """Return the project on disk that is asked for."""
+    return load_project(asked.files, asked.context)
+
+
+def find_places(asked: Asked) -> Places:
+    """Return where images and results go: the options, else beside the images, else in the project's own folder."""
+    if asked.push and asked.output:
+        raise UsageError("--push and --output exclude each other", help="name one place for the images")
+    own = (asked.context or Path()) / OWN_FOLDER
+    target = parse_store(asked.push or asked.output or f"oci:{own / 'images'}")
+    if asked.push and not isinstance(target, Repository):
+        raise UsageError(f"--push {asked.push} is not a repository", help="for a layout on disk, use --output")
+    if asked.output and not isinstance(target, LayoutLocation):
+        raise UsageError(f"--output {asked.output} is not a layout on disk", help="write it as oci:DIR, or use --push")
+    if asked.cache:
+        return Places(target=target, cache=parse_store(asked.cache))
+    if isinstance(target, Repository):
+        return Places(target=target, cache=target.beside("-cache"))
+    return Places(target=target, cache=LayoutLocation(own / "cache"))
+
+
+def keep_out_of_git(places: Places, asked: Asked) -> None:
+    """Make the project's own folder, if something goes there, so that Git passes it over."""
+    own = (asked.context or Path()) / OWN_FOLDER
+    used = [place.path for place in (places.target, places.cache) if isinstance(place, LayoutLocation)]
+    ignore = own / ".gitignore"
+    if any(own in path.parents for path in used) and not ignore.exists():
+        own.mkdir(exist_ok=True)
+        ignore.write_text("*\n")
+
+
+@asynccontextmanager
+async def surroundings(places: Places, emit: Emit) -> AsyncIterator[tuple[Surroundings, Store]]:
+    """Give what a run works with, and the store that images go to."""
+    environment = dict(os.environ)
+    async with RegistrySession(options_from_environment(environment)) as session:
+
+        def open_repository(repository: Repository) -> Store:
+            return RegistryStore(repository, session)
+
+        async def find_engine() -> Engine:
+            from buildonce.engines.buildx import find_buildx
+
+            return find_buildx(environment, emit=emit)
+
+        around = Surroundings(
+            state=State(state_folder(environment)),
+            session=session,
+            open_repository=open_repository,
+            cache=open_store(places.cache, session, mirrored=False),
+            emit=emit,
+            find_engine=find_engine,
+        )
+        yield around, open_store(places.target, session, mirrored=False)
+
+
+def source_date_epoch(environment: Mapping[str, str]) -> int | None:
+    """Return SOURCE_DATE_EPOCH; raise `UsageError` unless it is a number of seconds."""
+    text = environment.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal():
+        raise UsageError(f"SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds since 1970")
+    return int(text)
+
+
+def progress(*, verbose: bool) -> Emit:
+    """Return what shows events on the standard error stream."""
+
+    def write(line: str) -> None:
+        click.echo(line, err=True)
+        sys.stderr.flush()
+
+    return LineProgress(write, verbose=verbose)
+
+
+def tag_field(asked: Asked) -> Callable[[str], str]:
+    """Return what looks up the fields of tag templates."""
+    folder = asked.context or Path()
+    return lambda name: commit_id(folder) if name == "sha" else version(folder)

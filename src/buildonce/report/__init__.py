@@ -1,0 +1,1 @@
+"""Plans, events and outcomes as text and JSON; every renderer consumes the same values."""

@@ -1,0 +1,88 @@
+"""A run's outcome as a table and as JSON."""
+
+from __future__ import annotations
+
+from buildonce.events import Activity
+from buildonce.report.tables import count, render_size, render_table
+from buildonce.report.wire import BuiltImage, BuiltRun, BuiltTag, OutcomeDocument
+from buildonce.run.outcome import Outcome
+from buildonce.ship.publication import TagOutcome
+
+_PURPOSES = {
+    Activity.COMPILE: "compile",
+    Activity.BASE: "base",
+    Activity.PROVE: "proof",
+    Activity.BUILD: "faithful build",
+}
+
+
+def render_outcome(outcome: Outcome) -> str:
+    """Return the table of images, then what engines did, what moved and what it cost."""
+    rows = [
+        (
+            image.variant,
+            str(image.platform),
+            image.made.value,
+            "pushed" if image.pushed else "unchanged",
+            image.digest[7:19],
+            image.reason,
+        )
+        for image in outcome.images
+    ]
+    table = render_table(("VARIANT", "PLATFORM", "HOW", "IMAGE", "DIGEST", "WHY"), rows)
+    return f"{table}\n\n" + "\n".join(f"{name:<9} {text}" for name, text in _summary(outcome))
+
+
+def _summary(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    moved = sum(tag.outcome is not TagOutcome.UNCHANGED for tag in outcome.tags)
+    traffic = outcome.traffic
+    up, down = render_size(traffic.bytes_up), render_size(traffic.bytes_down)
+    return (
+        ("engine", _engine_line(outcome)),
+        ("tags", f"{moved} moved, {len(outcome.tags) - moved} unchanged in {outcome.target}"),
+        ("traffic", f"{count(traffic.requests, 'request')}, {up} up, {down} down"),
+        ("time", ", ".join(f"{phase} {value:.2f} s" for phase, value in outcome.seconds.items())),
+    )
+
+
+def _engine_line(outcome: Outcome) -> str:
+    """Return how often an engine ran, what for, and for how long: ``2 compiles (builder) 3.1 s, ...``."""
+    parts = []
+    for activity, purpose in _PURPOSES.items():
+        runs = [run for run in outcome.engine_runs if run.activity is activity]
+        if runs:
+            names = ", ".join(dict.fromkeys(run.node.partition(" ")[0] for run in runs))
+            parts.append(f"{count(len(runs), purpose)} ({names}) {sum(run.seconds for run in runs):.1f} s")
+    return ", ".join(parts) or "did not run"
+
+
+def outcome_document(outcome: Outcome) -> OutcomeDocument:
+    """Return the outcome as it is printed with ``--json``."""
+    return OutcomeDocument(
+        target=outcome.target,
+        images=tuple(
+            BuiltImage(
+                variant=image.variant,
+                platform=str(image.platform),
+                made=image.made.name.lower(),
+                verdict=image.verdict.name.lower(),
+                reason=image.reason,
+                digest=image.digest,
+                pushed=image.pushed,
+            )
+            for image in outcome.images
+        ),
+        tags=tuple(
+            BuiltTag(variant=tag.variant, tag=tag.tag, digest=tag.digest, outcome=tag.outcome.value)
+            for tag in outcome.tags
+        ),
+        engine_runs=tuple(
+            BuiltRun(activity=run.activity.value, node=run.node, seconds=round(run.seconds, 3))
+            for run in outcome.engine_runs
+        ),
+        requests=outcome.traffic.requests,
+        bytes_up=outcome.traffic.bytes_up,
+        bytes_down=outcome.traffic.bytes_down,
+        seconds={phase: round(value, 3) for phase, value in outcome.seconds.items()},
+        warnings=outcome.warnings,
+    )

@@ -1,0 +1,91 @@
+"""A plan as a table and as JSON."""
+
+from __future__ import annotations
+
+from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
+from buildonce.report.tables import count, render_table
+from buildonce.report.wire import PlanDocument, PlannedBase, PlannedCore, PlannedImage
+from buildonce.run.inspection import Action, Finding, Inspection
+
+
+def render_inspection(inspection: Inspection) -> str:
+    """Return the plan for people: what is compiled, which bases are built, how each image comes about, and why."""
+    plan = inspection.plan
+    variants, platforms = count(len(plan.variants), "variant"), count(len(plan.platforms), "platform")
+    rows = [
+        *(("core", *_node_row(node, inspection.cores[key])) for key, node in plan.cores.items()),
+        *(("base", *_node_row(node, inspection.bases[key])) for key, node in plan.bases.items()),
+        *(
+            (
+                "image",
+                node.variant,
+                str(node.platform),
+                _action(finding),
+                f"{node.verdict.kind.value}: {finding.reason}",
+            )
+            for node, finding in inspection.images
+        ),
+    ]
+    runs = inspection.engine_runs
+    parts = f"{count(len(plan.cores), 'core')} and {count(len(plan.bases), 'base')}"
+    headline = f"{count(len(plan.images), 'image')}: {variants} for {platforms}, from {parts}"
+    table = render_table(("KIND", "NAME", "PLATFORM", "ACTION", "WHY"), rows)
+    last = f"An engine would run {count(runs, 'time')}." if runs else "No engine would run."
+    return f"{headline}\n\n{table}\n\n{last}"
+
+
+def _node_row(node: CoreNode | BaseNode, finding: Finding) -> tuple[str, str, str, str]:
+    return node.name, str(node.platform), _action(finding), finding.reason
+
+
+def _action(finding: Finding) -> str:
+    return f"{finding.action.value} + proof" if finding.proof else finding.action.value
+
+
+def inspection_document(inspection: Inspection) -> PlanDocument:
+    """Return the plan as it is printed with ``--json``."""
+    plan = inspection.plan
+    return PlanDocument(
+        cache=inspection.cache,
+        engine_runs=inspection.engine_runs,
+        compiles=sum(finding.action is Action.COMPILE for finding in inspection.cores.values()),
+        cores=tuple(_core(node, inspection.cores[key]) for key, node in plan.cores.items()),
+        bases=tuple(_base(node, inspection.bases[key]) for key, node in plan.bases.items()),
+        images=tuple(_image(node, finding) for node, finding in inspection.images),
+        warnings=plan.warnings,
+    )
+
+
+def _core(node: CoreNode, finding: Finding) -> PlannedCore:
+    return PlannedCore(
+        name=node.name,
+        platform=str(node.platform),
+        key=node.key,
+        paths=node.paths,
+        action=finding.action.value,
+        reason=finding.reason,
+    )
+
+
+def _base(node: BaseNode, finding: Finding) -> PlannedBase:
+    return PlannedBase(
+        name=node.name,
+        platform=str(node.platform),
+        key=node.key,
+        origin=node.origin.value,
+        action=finding.action.value,
+        proof=finding.proof,
+        reason=finding.reason,
+    )
+
+
+def _image(node: ImageNode, finding: Finding) -> PlannedImage:
+    return PlannedImage(
+        variant=node.variant,
+        platform=str(node.platform),
+        verdict=node.verdict.kind.name.lower(),
+        base=node.base,
+        cores=tuple(key for _, key in sorted(node.cores.items())),
+        action=finding.action.value,
+        reason=finding.reason,
+    )

@@ -1,0 +1,114 @@
+"""The JSON that commands print: versioned shapes, from which the published schemas are generated.
+
+A change that breaks readers raises the number in ``schema``; a new optional field does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+PLAN_SCHEMA = "buildonce.plan/1"
+OUTCOME_SCHEMA = "buildonce.outcome/1"
+
+
+class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
+    """A core: ``action`` is ``reuse`` or ``compile``."""
+
+    name: str
+    platform: str
+    key: str
+    paths: tuple[str, ...]
+    action: str
+    reason: str
+
+
+class PlannedBase(msgspec.Struct, frozen=True, kw_only=True):
+    """A base: ``origin`` is ``engine``, ``image`` or ``scratch``; ``action`` is ``reuse``, ``build`` or ``read``."""
+
+    name: str
+    platform: str
+    key: str
+    origin: str
+    action: str
+    proof: bool
+    reason: str
+
+
+class PlannedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image: ``verdict`` is ``assemble``, ``prove`` or ``engine``; ``base`` and ``cores`` are keys."""
+
+    variant: str
+    platform: str
+    verdict: str
+    base: str
+    cores: tuple[str, ...]
+    action: str
+    reason: str
+
+
+class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce plan --json`` prints. ``engine_runs`` and ``compiles`` count what a build would start."""
+
+    schema: str = PLAN_SCHEMA
+    cache: str
+    engine_runs: int
+    compiles: int
+    cores: tuple[PlannedCore, ...]
+    bases: tuple[PlannedBase, ...]
+    images: tuple[PlannedImage, ...]
+    warnings: tuple[str, ...]
+
+
+class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image: ``made`` is ``assembled``, ``built`` or ``reused``; ``pushed`` says that its manifest was sent."""
+
+    variant: str
+    platform: str
+    made: str
+    verdict: str
+    reason: str
+    digest: str
+    pushed: bool
+
+
+class BuiltTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag and the index it points to; ``outcome`` is ``created``, ``moved`` or ``unchanged``."""
+
+    variant: str
+    tag: str
+    digest: str
+    outcome: str
+
+
+class BuiltRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of an engine: ``activity`` is ``compile``, ``base``, ``prove`` or ``build``."""
+
+    activity: str
+    node: str
+    seconds: float
+
+
+class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce build --json`` prints. Bytes are those of request and response bodies."""
+
+    schema: str = OUTCOME_SCHEMA
+    target: str
+    images: tuple[BuiltImage, ...]
+    tags: tuple[BuiltTag, ...]
+    engine_runs: tuple[BuiltRun, ...]
+    requests: int
+    bytes_up: int
+    bytes_down: int
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
+DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {"plan": PlanDocument, "outcome": OutcomeDocument}
+
+
+def render_schema(document: type[msgspec.Struct]) -> str:
+    """Return a document's JSON Schema (2020-12), indented."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(document)}
+    return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2).decode() + "\n"

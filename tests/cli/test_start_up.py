@@ -1,0 +1,37 @@
+"""Commands load only what they need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ("aiohttp", "isal", "ssl")
+
+
+def loaded(code: str, folder: Path) -> set[str]:
+    """Return the names of the modules that are loaded after ``code`` ran."""
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)
+    return set(done.stdout.split("\n"))
+
+
+def test_the_version_loads_next_to_nothing(tmp_path: Path) -> None:
+    modules = loaded("from buildonce.cli.main import guarded\nguarded(['--version'])", tmp_path)
+    ours = {name for name in modules if name.startswith("buildonce.")}
+    assert ours <= {
+        "buildonce.cli",
+        "buildonce.cli.main",
+        "buildonce.cli.build",
+        "buildonce.cli.plan",
+        "buildonce.cli.options",
+        "buildonce.errors",
+    }
+    assert not modules & {*HEAVY, "asyncio.base_events"}
+
+
+def test_a_plan_without_external_images_opens_no_network_library(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch AS a\nCOPY x /\n")
+    (tmp_path / "x").write_text("x")
+    modules = loaded("from buildonce.cli.main import guarded\nassert guarded(['plan']) == 0", tmp_path)
+    assert not modules & {"aiohttp", "isal"}
