@@ -1,0 +1,5 @@
+#!/bin/sh
+# Greets before it runs what it was given.
+set -eu
+family greet "$FAMILY_AGENT"
+exec "$@"
