@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="bring the host up, or mend it")
     down = commands.add_parser("down", help="take the host down")
-    down.add_argument("--purge", action="store_true", help="also remove what was fetched, built and pushed")
+    down.add_argument("--purge", action="store_true", help="also remove what was fetched and built")
     for name, text in (("env", "print the variables that lead to the host"), ("status", "say whether the host is up")):
         commands.add_parser(name, help=text).add_argument("--json", action="store_true")
     run = commands.add_parser("run", help="run a command with the host up, and take it down if this brought it up")

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import re
+import secrets
+import shutil
 import signal
 import socket
 from contextlib import suppress
@@ -13,15 +15,15 @@ from pathlib import Path
 
 from .errors import HostError
 from .folders import Folders
-from .process import Runner, Service, find_marked, is_ours, read_pid, stop
+from .process import Runner, Service, find_marked, is_ours, stop
 
 SHIM = "containerd-shim-runc-v2"
 
 
-def render_configuration(folders: Folders, registry: str) -> str:
-    """Return the engine's configuration."""
+def render_configuration(folders: Folders, registry: str, data: Path) -> str:
+    """Return the configuration of an engine that keeps its data in `data`."""
     settings = {
-        "data-root": str(folders.engine),
+        "data-root": str(data),
         "exec-root": str(exec_root(folders)),
         "pidfile": str(own_pid_file(folders)),
         "hosts": [f"unix://{folders.socket}"],
@@ -37,6 +39,23 @@ def render_configuration(folders: Folders, registry: str) -> str:
         "builder": {"gc": {"enabled": True, "defaultKeepStorage": "20GB"}},
     }
     return json.dumps(settings, indent=2) + "\n"
+
+
+def new_data(folders: Folders) -> Path:
+    """Return a folder for an engine's data that no engine has used.
+
+    Databases in it are locked by whoever opened them, and an engine that is being killed, or that runs where we cannot
+    see it, may hold them for long: an engine never takes over another's data.
+    """
+    return folders.engine / secrets.token_hex(4)
+
+
+def known_data(configuration: Path) -> Path | None:
+    """Return the folder that a written configuration names."""
+    try:
+        return Path(json.loads(configuration.read_bytes())["data-root"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def exec_root(folders: Folders) -> Path:
@@ -97,12 +116,7 @@ def stop_children(folders: Folders) -> list[str]:
     """End what an engine that was killed has left: its containerd, and the shims of its containers."""
     ended = []
     containerd = exec_root(folders) / "containerd"
-    pid = read_pid(containerd / "containerd.pid", str(containerd))
-    if pid is not None and stop(pid, str(containerd)):
-        ended.append("containerd")
-    for record in (containerd / "containerd.pid", own_pid_file(folders)):
-        # A new engine would take the id for alive even if nobody has reaped the process yet.
-        record.unlink(missing_ok=True)
+    ended += ["containerd" for pid in find_marked("containerd", str(containerd)) if stop(pid, str(containerd))]
     address = str(containerd / "containerd.sock")
     for pid in find_marked(SHIM, address):
         _kill_group(pid, address)
@@ -142,6 +156,13 @@ PROBE = """\
 FROM busybox:1.36-glibc
 RUN uname -m > /machine
 """
+
+
+def discard(folders: Folders) -> None:
+    """Remove what engines that have ended have left in files."""
+    for folder in (folders.engine, folders.sockets):
+        # What cannot be removed is in nobody's way: the next engine has a folder of its own.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def probe(registry: str, folder: Path, runner: Runner, env: dict[str, str]) -> None:

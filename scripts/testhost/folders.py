@@ -62,7 +62,7 @@ class Folders:
 
     @property
     def engine(self) -> Path:
-        """The engine's data."""
+        """The data of engines, a folder for each that was started."""
         return self.root / "engine"
 
     @property

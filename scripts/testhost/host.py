@@ -39,7 +39,7 @@ def up(context: Context, *, is_ephemeral: bool = False) -> state.State:
 
 
 def down(context: Context) -> list[str]:
-    """Take the host down and return what ended; leaves what was fetched, built and pushed."""
+    """Take the host down and return what ended; leaves what was fetched and built."""
     with exclusive(context):
         known = state.load(_record(context))
         if known is not None and known.kind is Kind.ENGINE:

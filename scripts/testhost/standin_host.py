@@ -17,6 +17,7 @@ from .apt import Archive, World, find_archive, load_lists
 from .context import Context, complete
 from .decide import Kind
 from .errors import HostError, tail
+from .folders import Folders
 from .process import Service, await_ready, read_pid, start, stop
 from .tools import Tool
 
@@ -25,7 +26,26 @@ RECIPE = ("layout.py", "rootfs.py", "standins.py", "busybox/adduser", "busybox/a
 
 
 def up(context: Context) -> state.State:
-    """Bring up whatever is not up yet."""
+    """Bring up whatever is not up yet; what earlier hosts have left is made anew if it is of no use."""
+    kept = [folder for folder in _reusable(context.folders) if folder.exists()]
+    try:
+        return _up(context)
+    except HostError as error:
+        if not kept:
+            raise
+        context.say(f"{error.what}; once more, without what earlier hosts have left")
+        down(context)
+        for folder in kept:
+            shutil.rmtree(folder)
+        return _up(context)
+
+
+def _reusable(folders: Folders) -> tuple[Path, ...]:
+    """Return what may be damaged on a machine that went down at a bad moment; apt checks its own files."""
+    return (folders.stand_ins, folders.tools)
+
+
+def _up(context: Context) -> state.State:
     native = machine.architecture()
     foreign = next(name for name in standins.ARCHITECTURES if name != native)
     worlds = Worlds(context)
@@ -150,6 +170,8 @@ def ensure_registry(context: Context, programs: Path) -> str:
         return known
     stop_service(service)
     address = choose_address(known)
+    # What an earlier registry was pushed is nobody's, and may be damaged where the machine went down at a bad moment.
+    shutil.rmtree(folders.registry, ignore_errors=True)
     folders.run.mkdir(parents=True, exist_ok=True)
     configuration.write_text(registry.render_configuration(folders.registry, address))
     start(service)
@@ -198,16 +220,19 @@ def ensure_engine(context: Context, record: state.State, programs: Programs) -> 
     tools.client_folders(own, folders.client, folders.docker_config)
     service = engine.service(folders, (own, programs.folder(tools.RUNTIME)))
     configuration = folders.run / "dockerd.json"
-    wanted = engine.render_configuration(folders, record.registry)
+    data = engine.known_data(configuration) or engine.new_data(folders)
+    wanted = engine.render_configuration(folders, record.registry, data)
     # What was last tried out; an engine of which that is not known is not taken over.
     tried = folders.run / "dockerd.tried"
-    trial = f"{own}\n{wanted}"
-    is_current = tried.exists() and tried.read_text() == trial and bridge.exists(engine.bridge_name(folders))
-    if is_current and read_pid(service.pid_file, service.marker) is not None and engine.is_ready(folders.socket):
+    is_current = tried.exists() and tried.read_text() == f"{own}\n{wanted}"
+    is_running = read_pid(service.pid_file, service.marker) is not None and engine.is_ready(folders.socket)
+    if is_current and is_running and bridge.exists(engine.bridge_name(folders)):
         return
     for ended in stop_engine(context, service):
         context.say(f"ended {ended}, which was left over")
     tried.unlink(missing_ok=True)
+    engine.discard(folders)
+    wanted = engine.render_configuration(folders, record.registry, engine.new_data(folders))
     configuration.write_text(wanted)
     folders.sockets.mkdir(mode=0o700, exist_ok=True)
     bridge.ensure(engine.bridge_name(folders))
@@ -216,7 +241,7 @@ def ensure_engine(context: Context, record: state.State, programs: Programs) -> 
     context.say("the engine answers; trying it out on both platforms")
     env = state.environment(record, folders, os.environ.get("PATH", os.defpath))
     engine.probe(record.registry, folders.run / "probe", context.runner, env)
-    tried.write_text(trial)
+    tried.write_text(f"{own}\n{wanted}")
 
 
 def stop_service(service: Service) -> bool:
@@ -238,8 +263,10 @@ def down(context: Context) -> list[str]:
     """End everything that `up` started, and return what that was."""
     nowhere = Path()
     ended = stop_engine(context, engine.service(context.folders, (nowhere,)))
+    engine.discard(context.folders)
     if stop_service(_registry_service(context, nowhere)):
         ended.append("docker-registry")
+    shutil.rmtree(context.folders.registry, ignore_errors=True)
     if bridge.remove(engine.bridge_name(context.folders)):
         ended.append(f"bridge {engine.bridge_name(context.folders)}")
     if binfmt.remove(_entry_name(context)):

@@ -18,12 +18,22 @@ def folders() -> Folders:
 
 
 def test_the_engine_keeps_to_its_own_folders(folders: Folders) -> None:
-    settings = json.loads(engine.render_configuration(folders, "127.0.0.1:5000"))
-    assert settings["data-root"] == "/srv/host/engine"
+    settings = json.loads(engine.render_configuration(folders, "127.0.0.1:5000", engine.new_data(folders)))
+    assert settings["data-root"].startswith("/srv/host/engine/")
     assert settings["exec-root"].startswith(str(folders.sockets))
     assert settings["hosts"] == [f"unix://{folders.socket}"]
     assert settings["registry-mirrors"] == ["http://127.0.0.1:5000"]
     assert len(settings["bridge"]) <= 15
+
+
+def test_an_engine_never_takes_over_the_data_of_another(folders: Folders, tmp_path: Path) -> None:
+    assert engine.new_data(folders) != engine.new_data(folders)
+    configuration = tmp_path / "dockerd.json"
+    assert engine.known_data(configuration) is None
+    configuration.write_text(engine.render_configuration(folders, "127.0.0.1:5000", folders.engine / "one"))
+    assert engine.known_data(configuration) == folders.engine / "one"
+    configuration.write_text("{")
+    assert engine.known_data(configuration) is None
 
 
 def test_only_the_engines_own_mounts_are_left_over_innermost_first(folders: Folders) -> None:

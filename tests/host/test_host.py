@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.testhost import context, host, state, tools
+from scripts.testhost import context, host, standin_host, state, tools
 from scripts.testhost.cli import main
 from scripts.testhost.context import Context
 from scripts.testhost.decide import Kind
@@ -142,3 +142,36 @@ def test_a_host_that_is_not_up_is_an_error_with_a_cure(
     assert main(["env"]) == 4
     assert capsys.readouterr().err == "error: the test host is not up\nhelp: `scripts/host up` starts it\n"
     assert main(["status"]) == 1
+
+
+def test_what_earlier_hosts_left_is_made_anew_if_it_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_context(tmp_path, FakeDocker())
+    image = root.folders.stand_ins / "recipe" / "blob"
+    record = state.State(kind=Kind.STAND_INS, registry="127.0.0.1:5000")
+    monkeypatch.setattr(standin_host, "down", lambda _context: [])
+
+    def attempt(_context: Context) -> state.State:
+        if image.exists() and image.read_text() == "damaged":
+            raise HostError("the local registry refused a stand-in image")
+        return record
+
+    monkeypatch.setattr(standin_host, "_up", attempt)
+    image.parent.mkdir(parents=True)
+    image.write_text("damaged")
+    assert standin_host.up(root) == record
+    assert not image.exists()
+
+
+def test_a_new_host_that_fails_is_not_tried_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def attempt(_context: Context) -> state.State:
+        tries.append(1)
+        raise HostError("no archive answers")
+
+    monkeypatch.setattr(standin_host, "_up", attempt)
+    with pytest.raises(HostError, match="no archive"):
+        standin_host.up(make_context(tmp_path, FakeDocker()))
+    assert tries == [1]
