@@ -12,8 +12,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.dockerfile.globs import has_wildcard, match_glob
 from buildonce.dockerfile.ignore import IgnoreRules, compile_ignore, compile_patterns
@@ -49,8 +52,7 @@ class SpecialFile(ContextError):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """A directory and what is left out of it; ``ignore_path`` is the file that says so, if there is one."""
 
     root: Path
@@ -58,8 +60,7 @@ class Context:
     ignore_path: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class Selected(Struct, frozen=True, kw_only=True):
     """One file, directory or symbolic link that a source word selects.
 
     ``path`` is relative to the context, ``relative`` to the source (empty for the source itself), ``source`` the path
@@ -148,8 +149,7 @@ def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
         raise ContextError(f"--exclude: {fault.message}", help=fault.help) from fault
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """A path in the context with its state; ``children`` are a directory's visible entries, in byte order."""
 
     path: str
@@ -439,8 +439,7 @@ def _with_content(context: Context, entries: Sequence[Selected]) -> tuple[Select
     return tuple(complete)
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
+class _Content(Struct, frozen=True):
     digest: Digest
     size: int
     inode: tuple[int, int]

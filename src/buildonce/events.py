@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Activity(Enum):
@@ -25,8 +26,7 @@ class Activity(Enum):
         return self in (Activity.COMPILE, Activity.BASE, Activity.PROVE, Activity.BUILD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Struct, frozen=True, kw_only=True):
     """Work on a node begins; ``reason`` says why it is needed."""
 
     activity: Activity
@@ -34,8 +34,7 @@ class Started:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """Work on a node is done, in ``seconds``; ``result`` says what came out."""
 
     activity: Activity
@@ -44,16 +43,14 @@ class Finished:
     result: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLine:
+class EngineLine(Struct, frozen=True, kw_only=True):
     """One line of an engine's output."""
 
     node: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(Struct, frozen=True, kw_only=True):
     """Something the user should know that does not stop the work."""
 
     message: str

@@ -6,7 +6,9 @@ The grammar is that of distribution's `reference` package; short names mean Dock
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.errors import UsageError
 from buildonce.oci import Digest, parse_digest
@@ -21,8 +23,7 @@ _HOST = re.compile(
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+class Repository(Struct, frozen=True, order=True):
     """A repository in a registry: ``registry/name``."""
 
     registry: str
@@ -36,8 +37,7 @@ class Repository:
         return replace(self, name=self.name + suffix)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A repository with a tag, a digest, both or neither."""
 
     repository: Repository

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from buildonce.assemble.archive import Layer
 from buildonce.assemble.compare import config_differences, tree_differences
@@ -118,7 +119,7 @@ def test_a_late_layer_goes_where_buildkit_has_it(name: str, oracle: Oracle, tmp_
     mine = replay(copy, below, oracle.sources, oracle.passwd, tmp_path, epoch=_NOW)
     (step,) = mine.steps
     assert isinstance(step, LayerStep)
-    image = assemble_image(base, [replace(step, history_position=position)], created=CREATED)
+    image = assemble_image(base, [structs.replace(step, history_position=position)], created=CREATED)
     assert config_differences(faithful.config, image.config) == ()
     layers = decode_manifest(image.manifest).layers
     assert [layer.digest for layer in layers] == [
@@ -212,7 +213,7 @@ def _with_their_layers(steps: tuple[Step, ...], built: Built) -> tuple[Step, ...
     for step in steps:
         match step:
             case LayerStep():
-                replaced.append(replace(step, layer=next(blobs)))
+                replaced.append(structs.replace(step, layer=next(blobs)))
             case MetadataStep():
-                replaced.append(replace(step, layer=next(blobs)) if step.layer else step)
+                replaced.append(structs.replace(step, layer=next(blobs)) if step.layer else step)
     return tuple(replaced)

@@ -39,8 +39,8 @@ def resolve(text: str) -> Mount:
 )
 def test_mount(text: str, expected: dict[str, object]) -> None:
     mount = resolve(text)
-    fields = {name: getattr(mount, name) for name in Mount.__slots__}
-    assert fields == {name: getattr(Mount(text=text), name) for name in Mount.__slots__} | expected
+    fields = {name: getattr(mount, name) for name in Mount.__struct_fields__}
+    assert fields == {name: getattr(Mount(text=text), name) for name in Mount.__struct_fields__} | expected
 
 
 @pytest.mark.parametrize(

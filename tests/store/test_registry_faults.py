@@ -6,9 +6,9 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from buildonce.errors import (
     AuthenticationError,

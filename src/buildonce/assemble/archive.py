@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
+
+from msgspec import Struct
 
 from buildonce.assemble.compression import Compression, Decompressed, open_decompressed
 from buildonce.assemble.entries import Content, Entry, EntryType, decode_name, partial_path
@@ -38,8 +39,7 @@ _TYPES = {
 _CAPABILITY = "SCHILY.xattr.security.capability"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """What a layer archive holds.
 
     ``diff_id`` is the digest of the uncompressed bytes, ``digest`` and ``size`` are those of the archive as it was

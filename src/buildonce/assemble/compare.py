@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from buildonce.assemble.config import decode_config, encode_config
 from buildonce.assemble.entries import Entry, walk_order
@@ -13,8 +14,7 @@ from buildonce.assemble.tree import Tree
 _MISSING = "nothing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """One fact that is not the same: of a path in a tree (``/usr/bin/x``) or in a config (``config.Env``)."""
 
     path: str

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, assert_never
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.gotext import duration, encode_go_json, plain_list, quote_list
@@ -79,8 +79,7 @@ _ROOTFS_ORDER: Final = ("type", "diff_ids")
 _SORTED: Final = ("ExposedPorts", "Volumes", "Labels")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True, kw_only=True):
     """One entry of an image's history."""
 
     created_by: str

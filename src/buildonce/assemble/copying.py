@@ -9,6 +9,8 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from buildonce.assemble.entries import Entry, EntryType, NotExpressible, join, name_of, parent_of
 from buildonce.assemble.modes import ModeChange, parse_mode
 from buildonce.assemble.owners import Owner, Passwd, needs_names, resolve_owner
@@ -27,8 +29,7 @@ Matched: TypeAlias = tuple[bool, ...]
 """Which of a list of patterns match a path or a directory above it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopySpec:
+class CopySpec(Struct, frozen=True, kw_only=True):
     """One COPY, its words expanded.
 
     ``workdir`` is the image's working directory at this point; relative sources start at the root of what is copied

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from buildonce.errors import AssemblyError
 from buildonce.oci import Digest
 
@@ -30,8 +32,7 @@ class EntryType(enum.Enum):
     FIFO = "6"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(Struct, frozen=True, kw_only=True):
     """Where the bytes of a regular file are: a range of an uncompressed file."""
 
     path: Path

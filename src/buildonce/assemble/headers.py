@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from buildonce.errors import ArchiveError
 
@@ -12,8 +14,7 @@ BLOCK = 512
 _NUMBERS = ("size", "uid", "gid")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Struct, frozen=True, kw_only=True):
     """One header; names and links are bytes, ``records`` what extension headers add to it."""
 
     name: bytes

@@ -6,8 +6,11 @@ Manifests and configs are written as BuildKit's exporter/containerimage/writer.g
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.assemble.config import (
     COMMENT,
@@ -57,8 +60,7 @@ _INTERNAL: Final = ("containerd.io/uncompressed", "buildkit/createdat")
 _INTERNAL_PREFIX: Final = "containerd.io/distribution.source."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseImage:
+class BaseImage(Struct, frozen=True, kw_only=True):
     """The image that late layers go into: its manifest, and its config as the bytes that it has."""
 
     manifest: Manifest
@@ -70,8 +72,7 @@ class BaseImage:
         return digest_of(encode_json(self.manifest))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerStep:
+class LayerStep(Struct, frozen=True, kw_only=True):
     """A layer that a COPY makes, inserted before the base's history entry ``history_position``, or at the `END`."""
 
     layer: LayerBlob
@@ -80,8 +81,7 @@ class LayerStep:
     comment: str = COMMENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataStep:
+class MetadataStep(Struct, frozen=True, kw_only=True):
     """An instruction at the end that changes the config; a WORKDIR to anywhere but ``/`` also has a layer.
 
     ``cmd_is_set`` says whether its own stage has a CMD before it; None if the steps before it tell.
@@ -95,8 +95,7 @@ class MetadataStep:
 Step: TypeAlias = LayerStep | MetadataStep
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssembledImage:
+class AssembledImage(Struct, frozen=True, kw_only=True):
     """An image's config and manifest, and what refers to them."""
 
     config: bytes

@@ -6,8 +6,9 @@ BuildKit reads symbolic modes with tonistiigi/dchapes-mode, which follows BSD's 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from buildonce.errors import AssemblyError
 
@@ -22,8 +23,7 @@ _Step: TypeAlias = Callable[[int, int, bool], int]
 """(the mode so far, the mode at first, whether it is a directory) -> the mode."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeChange:
+class ModeChange(Struct, frozen=True, kw_only=True):
     """What --chmod does: a fixed mode, or steps from the source's own."""
 
     fixed: int | None = None

@@ -5,7 +5,7 @@ The rules are BuildKit's: client/llb `WithUser`, solver/llbsolver/ops `readUser`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from buildonce.assemble.entries import NotExpressible
 from buildonce.errors import AssemblyError
@@ -15,16 +15,14 @@ _GROUP_LINE_LIMIT = 1 << 20
 _ID_LIMIT = 1 << 31
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """A user and a group, by number."""
 
     uid: int
     gid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passwd:
+class Passwd(Struct, frozen=True, kw_only=True):
     """The bytes of an image's /etc/passwd and /etc/group; None where there is no such file.
 
     ``problems`` says of a name why that file cannot be read, if it cannot (it is a directory, it is over 10 MiB).

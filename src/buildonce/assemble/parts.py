@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from buildonce.assemble.compression import Compression, checksum, open_part_compressor
 from buildonce.assemble.entries import Content, Entry, partial_path
@@ -19,8 +20,7 @@ PART_SIZE = 1 << 20
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """A file's compressed form, in a file of its own, and the CRC-32 of the bytes that it was made from."""
 
     path: Path

@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from buildonce.assemble.entries import EntryType, join, name_of
 from buildonce.assemble.resolution import clean, resolve_path
@@ -16,8 +17,7 @@ from buildonce.dockerfile.problems import Fault
 from buildonce.errors import AssemblyError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """One source word: an absolute path, perhaps with wildcards, and what to take below it (--parents).
 
     ``required`` is the path that must be there, if one must. An ``include`` of nothing but blanks selects nothing.

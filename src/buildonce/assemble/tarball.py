@@ -6,9 +6,10 @@ import contextlib
 import errno
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from buildonce.assemble.compression import Compression, checksum, open_compressor, open_part_compressor
 from buildonce.assemble.entries import Entry, partial_path
@@ -20,8 +21,7 @@ from buildonce.oci import Descriptor, Digest
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerBlob:
+class LayerBlob(Struct, frozen=True, kw_only=True):
     """A layer in a file: its descriptor (of the OCI family), the digest of its uncompressed bytes, and where it is."""
 
     descriptor: Descriptor

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from buildonce.assemble.entries import Entry, EntryType, NotExpressible, join, name_of, parent_of, walk_order
 from buildonce.assemble.resolution import NotADirectory, resolve_path
@@ -14,8 +16,7 @@ OPAQUE = ".wh..wh..opq"
 _META = ".wh..wh."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """What is known of a tree that was recorded in part: all below ``roots``, and that ``absent`` do not exist."""
 
     roots: frozenset[str]

@@ -7,10 +7,10 @@ import platform as host
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from buildonce.cli.options import Asked, parse_build_args, split_commas
 from buildonce.engines.protocol import Engine
@@ -29,8 +29,7 @@ from buildonce.store.protocol import Store
 from buildonce.store.registry import RegistrySession, RegistryStore, options_from_environment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(Struct, frozen=True, kw_only=True):
     """Where images go and where results are kept."""
 
     target: LayoutLocation | Repository

@@ -9,8 +9,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from buildonce.dockerfile.problems import Fault
 from buildonce.dockerfile.runes import SPACES, decode, encode, replace_invalid
@@ -19,8 +20,7 @@ _WHITESPACE = re.compile("[\t\v\f\r ]+")
 _LATIN_SPACES = frozenset("\t\n\v\f\r \x85\xa0")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """An instruction's line, taken apart; ``flags`` and ``words`` are text, ``is_json`` says that words are JSON's.
 
     ``child`` is the instruction inside ONBUILD.
@@ -35,8 +35,7 @@ class Line:
     child: Line | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Arguments:
+class _Arguments(Struct, frozen=True):
     words: tuple[str, ...] = ()
     is_json: bool = False
     child: Line | None = None

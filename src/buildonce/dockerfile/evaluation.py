@@ -7,8 +7,10 @@ does, so within a stage the later of the two wins; a stage built on it sees the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from buildonce.dockerfile.expansion import Expander, expand_instruction
 from buildonce.dockerfile.graph import Dependency, ResolvedStage, StageGraph, check_stage
@@ -23,8 +25,7 @@ _PROXIES = frozenset(("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseState:
+class BaseState(Struct, frozen=True, kw_only=True):
     """What a stage inherits: of an external image its config, of a stage `Evaluated.final`.
 
     ``env`` is the config's environment; ``onbuild`` an external image's triggers. ``build_args`` and ``variables``
@@ -40,8 +41,7 @@ class BaseState:
     variables: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One instruction in its place.
 
     ``env`` has all variables in force before it, from ENV and ARG, which its expansion and its RUN see; ``args`` those
@@ -64,8 +64,7 @@ class Step:
     is_trigger: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
+class Evaluated(Struct, frozen=True, kw_only=True):
     """A stage's steps, and what a stage built on it inherits."""
 
     steps: tuple[Step, ...]

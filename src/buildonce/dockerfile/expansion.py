@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from buildonce.dockerfile.mounts import resolve_mount
 from buildonce.dockerfile.ports import parse_port

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from buildonce.dockerfile.problems import Fault, did_you_mean
 from buildonce.dockerfile.syntax import Instruction
@@ -18,8 +19,7 @@ class Kind(Enum):
     TEXTS = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Struct, frozen=True):
     """The values of an instruction's flags by name."""
 
     values: Mapping[str, tuple[str, ...]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from buildonce.diagnostics import Diagnostic
 from buildonce.dockerfile.problems import Fault, SyntaxProblem, point, source_lines, suggest
@@ -12,39 +13,34 @@ from buildonce.dockerfile.syntax import Dockerfile, Place, Stage, TypedInstructi
 from buildonce.oci import Platform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageSource:
+class StageSource(Struct, frozen=True, kw_only=True):
     """Another stage of the same Dockerfile."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSource:
+class ImageSource(Struct, frozen=True, kw_only=True):
     """An image outside of the Dockerfile; ``name`` is as written, variables expanded."""
 
     name: str
     platform: Platform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextSource:
+class ContextSource(Struct, frozen=True, kw_only=True):
     """A named build context, which stands in for a stage or an image of this name."""
 
     name: str
     platform: Platform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScratchSource:
+class ScratchSource(Struct, frozen=True, kw_only=True):
     """Nothing: an empty root."""
 
 
 Source: TypeAlias = StageSource | ImageSource | ContextSource | ScratchSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
+class Dependency(Struct, frozen=True, kw_only=True):
     """One use of a source by a stage: through FROM, ``COPY --from`` or ``RUN --mount=from=``.
 
     ``kind`` is ``from``, ``copy`` or ``mount``; ``name`` what the instruction calls the source, at ``place``.
@@ -58,8 +54,7 @@ class Dependency:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedStage:
+class ResolvedStage(Struct, frozen=True, kw_only=True):
     """A stage with its references resolved.
 
     ``instructions`` begins with the ONBUILD triggers of the stage that this one is built on. It is empty when a named
@@ -91,8 +86,7 @@ class ResolvedStage:
         return self.stage.label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageGraph:
+class StageGraph(Struct, frozen=True, kw_only=True):
     """All stages of a Dockerfile under one set of arguments and platforms.
 
     ``global_args`` are the values of the arguments before the first FROM, and of those that BuildKit predefines.

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from buildonce.dockerfile.globs import compile_glob
 from buildonce.dockerfile.paths import clean_path
 from buildonce.dockerfile.problems import Fault
@@ -31,8 +33,7 @@ class Pattern:
         return self.expression.fullmatch(path) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IgnoreRules:
+class IgnoreRules(Struct, frozen=True, kw_only=True):
     """Rules in their order, of which the last one that matches a path or a parent of it decides."""
 
     patterns: tuple[Pattern, ...] = ()

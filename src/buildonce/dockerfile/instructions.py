@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from buildonce.dockerfile.arguments import KEYWORDS
 from buildonce.dockerfile.durations import parse_duration

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.dockerfile.arguments import Line, parse_line
 from buildonce.dockerfile.heredocs import find_heredocs
@@ -21,8 +24,7 @@ _DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\
 _WITH_HEREDOCS = ("add", "copy", "run")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """One instruction's line with the lines it stands on, its heredocs and the comments above it."""
 
     line: Line
@@ -31,8 +33,7 @@ class Node:
     comments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lexed:
+class Lexed(Struct, frozen=True, kw_only=True):
     """A whole file; ``faults`` are with the lines that they stand on."""
 
     text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from buildonce.dockerfile.problems import Fault, did_you_mean
 from buildonce.dockerfile.syntax import Device, Mount

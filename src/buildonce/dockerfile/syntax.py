@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(Struct, frozen=True, kw_only=True):
     """Lines of a file, counted from 1, both ends included."""
 
     start: int
@@ -20,8 +20,7 @@ class Span:
         return self.start <= line <= self.end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Some characters on one line; line and column count from 1."""
 
     line: int
@@ -29,8 +28,7 @@ class Place:
     width: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directive:
+class Directive(Struct, frozen=True, kw_only=True):
     """A parser directive such as ``# syntax=docker/dockerfile:1``; its name is in lower case."""
 
     name: str
@@ -38,8 +36,7 @@ class Directive:
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(Struct, frozen=True, kw_only=True):
     """A ``--name`` or ``--name=value`` before an instruction's arguments, quotes removed."""
 
     name: str
@@ -47,8 +44,7 @@ class Flag:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heredoc:
+class Heredoc(Struct, frozen=True, kw_only=True):
     """A here-document; ``content`` is its lines as they stand in the file, each with its line end."""
 
     name: str
@@ -63,8 +59,7 @@ class Heredoc:
         return _LEADING_TABS.sub("", self.content) if self.strip_tabs else self.content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
+class Instruction(Struct, frozen=True, kw_only=True):
     """One instruction as it was read, before its arguments mean anything.
 
     ``source`` is the exact text of the lines in ``span``; ``original`` the same with comments and continuations
@@ -85,8 +80,7 @@ class Instruction:
     comments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Typed:
+class _Typed(Struct, frozen=True, kw_only=True):
     """An instruction with its arguments understood."""
 
     instruction: Instruction
@@ -100,8 +94,7 @@ class _Typed:
         return self.instruction.span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class From(_Typed):
+class From(_Typed, frozen=True, kw_only=True):
     """``FROM image [AS name]``; the name is in lower case."""
 
     image: str
@@ -109,8 +102,7 @@ class From(_Typed):
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Struct, frozen=True, kw_only=True):
     """One ``RUN --mount``; ``text`` is its value as written.
 
     In a `Run` as parsed, everything but ``from_`` may still hold variables and is not checked; in an expanded one
@@ -133,16 +125,14 @@ class Mount:
     env: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """One ``RUN --device``."""
 
     name: str
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run(_Typed):
+class Run(_Typed, frozen=True, kw_only=True):
     """``RUN``; ``command`` is the JSON form's words, or the one string for the shell (then ``shell_form``)."""
 
     command: tuple[str, ...]
@@ -157,8 +147,7 @@ class Run(_Typed):
         return self.instruction.heredocs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy(_Typed):
+class Copy(_Typed, frozen=True, kw_only=True):
     """``COPY``; ``heredocs`` are the sources given in place, which BuildKit copies after ``sources``."""
 
     sources: tuple[str, ...]
@@ -172,8 +161,7 @@ class Copy(_Typed):
     heredocs: tuple[Heredoc, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add(_Typed):
+class Add(_Typed, frozen=True, kw_only=True):
     """``ADD``; ``keep_git_dir`` and ``unpack`` are None when not given."""
 
     sources: tuple[str, ...]
@@ -188,90 +176,78 @@ class Add(_Typed):
     heredocs: tuple[Heredoc, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Env(_Typed):
+class Env(_Typed, frozen=True, kw_only=True):
     """``ENV``; ``legacy`` says that it was written ``ENV name value``."""
 
     pairs: tuple[tuple[str, str], ...]
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label(_Typed):
+class Label(_Typed, frozen=True, kw_only=True):
     """``LABEL``; ``legacy`` says that it was written ``LABEL name value``."""
 
     pairs: tuple[tuple[str, str], ...]
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg(_Typed):
+class Arg(_Typed, frozen=True, kw_only=True):
     """``ARG``; a name without default has None."""
 
     pairs: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cmd(_Typed):
+class Cmd(_Typed, frozen=True, kw_only=True):
     """``CMD``; see `Run` for ``command``."""
 
     command: tuple[str, ...]
     shell_form: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrypoint(_Typed):
+class Entrypoint(_Typed, frozen=True, kw_only=True):
     """``ENTRYPOINT``; see `Run` for ``command``."""
 
     command: tuple[str, ...]
     shell_form: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expose(_Typed):
+class Expose(_Typed, frozen=True, kw_only=True):
     """``EXPOSE``; ports are sorted as BuildKit sorts them, and written ``number/protocol`` once expanded."""
 
     ports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume(_Typed):
+class Volume(_Typed, frozen=True, kw_only=True):
     """``VOLUME``."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User(_Typed):
+class User(_Typed, frozen=True, kw_only=True):
     """``USER``."""
 
     user: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workdir(_Typed):
+class Workdir(_Typed, frozen=True, kw_only=True):
     """``WORKDIR``; the path as written, relative or not."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Onbuild(_Typed):
+class Onbuild(_Typed, frozen=True, kw_only=True):
     """``ONBUILD``; ``expression`` is the trigger as an image's config keeps it, ``trigger`` its keyword."""
 
     expression: str
     trigger: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopsignal(_Typed):
+class Stopsignal(_Typed, frozen=True, kw_only=True):
     """``STOPSIGNAL``."""
 
     signal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck(_Typed):
+class Healthcheck(_Typed, frozen=True, kw_only=True):
     """``HEALTHCHECK``; ``test`` begins with NONE, CMD or CMD-SHELL; times are nanoseconds, 0 when not given."""
 
     test: tuple[str, ...]
@@ -282,15 +258,13 @@ class Healthcheck(_Typed):
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell(_Typed):
+class Shell(_Typed, frozen=True, kw_only=True):
     """``SHELL``."""
 
     shell: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maintainer(_Typed):
+class Maintainer(_Typed, frozen=True, kw_only=True):
     """``MAINTAINER``."""
 
     name: str
@@ -318,8 +292,7 @@ TypedInstruction: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """A FROM and the instructions after it; ``index`` counts from 0, ``name`` is in lower case."""
 
     index: int
@@ -334,8 +307,7 @@ class Stage:
         return self.name or str(self.index)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(Struct, frozen=True, kw_only=True):
     """A whole Dockerfile; ``text`` is all of it (see `runes.encode`), ``path`` how messages name it."""
 
     path: str

@@ -6,8 +6,9 @@ The rules, oddities included, are those of BuildKit, frontend/dockerfile/shell/l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from buildonce.dockerfile.patterns import remove_prefix, remove_suffix, replace_all, replace_first
 from buildonce.dockerfile.problems import Fault
@@ -18,8 +19,7 @@ _DEEPEST = 50
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expansion:
+class Expansion(Struct, frozen=True, kw_only=True):
     """A word after expansion, the names that it looked up and found, and those that it did not find."""
 
     text: str

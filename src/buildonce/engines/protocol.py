@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from buildonce.events import Activity
 from buildonce.oci import Descriptor, Platform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildJob:
+class BuildJob(Struct, frozen=True, kw_only=True):
     """One target of one Dockerfile for one platform.
 
     ``dockerfile`` and ``ignore`` are texts (of a derived Dockerfile and its ignore file), ``named_contexts`` maps a
@@ -33,8 +33,7 @@ class BuildJob:
     compress: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(Struct, frozen=True, kw_only=True):
     """What an engine made: the image's manifest in the layout at ``layout``, and how long it took."""
 
     layout: Path
@@ -42,8 +41,7 @@ class Built:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Struct, frozen=True, kw_only=True):
     """A target's files in one uncompressed archive, and how long it took.
 
     Their times are whole seconds, which may be rounded up.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from buildonce.dockerfile.evaluation import Step
 from buildonce.dockerfile.stages import StageSource
@@ -20,8 +21,7 @@ class StepKind(Enum):
     ENGINE = "engine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainStep:
+class ChainStep(Struct, frozen=True, kw_only=True):
     """One instruction of a chain.
 
     ``stage`` is the index of the stage it stands in; ``source`` that of the stage a late copy takes files from;
@@ -47,8 +47,7 @@ class ChainStep:
         return self.step.instruction.instruction.original
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class Chain(Struct, frozen=True, kw_only=True):
     """A variant's chain; ``stages`` are the indexes of its stages, first to last."""
 
     stages: tuple[int, ...]

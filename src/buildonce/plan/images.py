@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from buildonce.oci import Descriptor, Digest, Manifest, Platform
 from buildonce.reference import Reference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExternalImage:
+class ExternalImage(Struct, frozen=True, kw_only=True):
     """An image in a registry, for one platform.
 
     ``digest`` is that of the platform's manifest, and what keys cover; ``pinned`` is what its tag resolved to (an

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from buildonce.dockerfile.syntax import Span
 from buildonce.oci import Platform
@@ -14,8 +15,7 @@ from buildonce.plan.recipes import Key, Recipe
 from buildonce.plan.verdicts import Verdict, VerdictKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoreNode:
+class CoreNode(Struct, frozen=True, kw_only=True):
     """The files that late copies take from one stage, for one platform.
 
     ``file`` is the index of the Dockerfile, ``stage`` that of the stage in it. ``platform`` is the one the stage's
@@ -50,8 +50,7 @@ class BaseOrigin(Enum):
     SCRATCH = "scratch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseNode:
+class BaseNode(Struct, frozen=True, kw_only=True):
     """A chain up to the last step that needs an engine, late copies left out, for one platform.
 
     ``stage`` is the stage to build; ``hoisted`` are the late copies inside the chain, ``after`` what follows the base
@@ -79,8 +78,7 @@ class BaseNode:
         return f"{self.name} {self.platform}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageNode:
+class ImageNode(Struct, frozen=True, kw_only=True):
     """One variant for one platform.
 
     ``base`` is its base's key, ``cores`` the cores of the stages it copies from (by stage index). ``hoisted`` are the
@@ -105,8 +103,7 @@ class ImageNode:
         return f"{self.variant} {self.platform}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Everything a run has to have or to make, in an order in which nothing comes before what it needs."""
 
     cores: Mapping[Key, CoreNode]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from buildonce.dockerfile.syntax import Dockerfile
 from buildonce.oci import Digest, Platform
@@ -18,8 +19,7 @@ class ContextFiles(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True, kw_only=True):
     """One Dockerfile with its context, which lies in a folder called ``folder``."""
 
     dockerfile: Dockerfile
@@ -27,8 +27,7 @@ class SourceFile:
     folder: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What the user asks for.
 
     ``variants`` is empty for all. ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from buildonce.dockerfile.evaluation import Step
 from buildonce.dockerfile.stages import Source
@@ -19,8 +20,7 @@ ReadKey = Callable[[Source], str]
 """What stands for the content of a stage or image that a step reads: a key or a digest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(Struct, frozen=True, kw_only=True):
     """Where a step's recipe looks up what the step reads."""
 
     context: ContextDigest

@@ -6,14 +6,14 @@ import difflib
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from buildonce.dockerfile.stages import StageGraph, final_stages
 from buildonce.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class Variant(Struct, frozen=True, kw_only=True):
     """A target stage (``stage``, an index) of a Dockerfile (``file``, an index) and what the image is called."""
 
     name: str

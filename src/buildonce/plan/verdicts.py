@@ -10,8 +10,9 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from buildonce.dockerfile.syntax import Copy, Run
 from buildonce.plan.chains import Chain, ChainStep
@@ -32,8 +33,7 @@ class VerdictKind(Enum):
     ENGINE = "engine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """A verdict and its reason, a clause that can follow "because"."""
 
     kind: VerdictKind

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from buildonce.assemble.parts import Parts
 from buildonce.engines.protocol import Engine
 from buildonce.events import Activity, Emit
@@ -31,8 +33,7 @@ from buildonce.store.registry import RegistrySession
 from buildonce.tasks import Tasks, together
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set."""
 
     tags: Mapping[str, tuple[str, ...]]
@@ -40,8 +41,7 @@ class Options:
     may_compile: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What a run works with: stores, this machine's memory, the network, the engine, and who is told what happens."""
 
     state: State

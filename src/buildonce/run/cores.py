@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.assemble.archive import scan_layer
 from buildonce.assemble.core import normalise_core
@@ -40,8 +41,7 @@ class CoreDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     entries: tuple[Entry, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyCore:
+class ReadyCore(Struct, frozen=True, kw_only=True):
     """A core that is at hand.
 
     ``tree`` has its files, without the places of their bytes. ``stored`` is the core in the cache, or on its way

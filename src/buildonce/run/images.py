@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.image import assemble_image
@@ -33,8 +33,7 @@ from buildonce.tasks import together
 _NO_TIME = "1970-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyImage:
+class ReadyImage(Struct, frozen=True, kw_only=True):
     """An image that can be published, how it came about, and why so."""
 
     node: ImageNode

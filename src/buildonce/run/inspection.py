@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, key_of
@@ -28,8 +28,7 @@ class Action(Enum):
     ASSEMBLE = "assemble"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """What would be done for a node, and why; ``proof`` says that a faithful build would be made for comparison."""
 
     action: Action
@@ -38,8 +37,7 @@ class Finding:
     proof: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(Struct, frozen=True, kw_only=True):
     """A plan held against a cache. Images that depend on what is not there yet say so."""
 
     plan: Plan

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from buildonce.dockerfile.rewriting import append_stage, blank_instructions
 from buildonce.dockerfile.stages import StageGraph
@@ -18,8 +19,7 @@ CORE_STAGE = "buildonce-core"
 _ROOT = '"/"'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Derived:
+class Derived(Struct, frozen=True, kw_only=True):
     """A Dockerfile that was derived from the user's, and the target to build in it."""
 
     text: str

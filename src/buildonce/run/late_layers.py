@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.assemble.copying import copy_entries, workdir_entries
 from buildonce.assemble.entries import Entry, name_of
@@ -38,8 +39,7 @@ class _Written(msgspec.Struct, frozen=True):
     diff_id: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
+class _Made(Struct, frozen=True, kw_only=True):
     """What a step makes: entries, and what gives them with the places of their contents; None if it makes no layer."""
 
     placed: PlacedStep

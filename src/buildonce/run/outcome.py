@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from buildonce.events import Activity
 from buildonce.oci import Digest, Platform
@@ -20,8 +21,7 @@ class Made(Enum):
     REUSED = "reused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOutcome:
+class ImageOutcome(Struct, frozen=True, kw_only=True):
     """One image: how it came about, and why so."""
 
     variant: str
@@ -33,8 +33,7 @@ class ImageOutcome:
     pushed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineRun:
+class EngineRun(Struct, frozen=True, kw_only=True):
     """One time an engine ran, what for, and for how long."""
 
     activity: Activity
@@ -42,8 +41,7 @@ class EngineRun:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class Traffic(Struct, frozen=True, kw_only=True):
     """What went over the network: requests, and bytes of their bodies."""
 
     requests: int = 0
@@ -51,8 +49,7 @@ class Traffic:
     bytes_down: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """A whole run; ``seconds`` are by phase, in the order in which they ended."""
 
     target: str

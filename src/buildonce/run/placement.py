@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from buildonce.assemble.copying import CopySpec, destination_path
 from buildonce.assemble.image import BaseImage, layers_before
@@ -12,8 +13,7 @@ from buildonce.plan.chains import ChainStep, StepKind
 from buildonce.plan.nodes import ImageNode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Struct, frozen=True, kw_only=True):
     """What assembly asks of a base: facts for these destinations, above its first ``layers`` layers."""
 
     layers: int
@@ -26,8 +26,7 @@ class Probe:
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedStep:
+class PlacedStep(Struct, frozen=True, kw_only=True):
     """A step of assembly in its place.
 
     ``history`` is the number of the base's history entries below it; None for what follows all of them. ``probe`` is

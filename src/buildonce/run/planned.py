@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.dockerfile.evaluation import unused_build_args
 from buildonce.dockerfile.problems import SyntaxProblem
@@ -18,8 +20,7 @@ from buildonce.run.resolving import OpenRepository, resolve_images
 from buildonce.run.state import State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """A plan and what it was made from."""
 
     project: Project

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.context import Context, Selected, open_context, select, selection_digest
 from buildonce.dockerfile.ignore import compile_ignore
@@ -41,8 +43,7 @@ class ProjectContext:
         return selection_digest(self.select(sources, exclude))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """Dockerfiles, each with its context, in the order in which they were named."""
 
     files: tuple[SourceFile, ...]

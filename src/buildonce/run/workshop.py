@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from buildonce.assemble.parts import Parts
 from buildonce.dockerfile.stages import StageGraph
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
@@ -40,8 +42,7 @@ ENGINE_LIMIT = 2
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What an engine is wanted for: a derived Dockerfile's target, why, and what stands in for its stages.
 
     ``file`` and ``stage`` say where it was derived from; they decide the context and the external images.

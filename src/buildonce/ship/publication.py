@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
+from msgspec import Struct
+
 from buildonce.errors import Error, MissingBlobs, StoreError
 from buildonce.oci import Digest
 from buildonce.ship.receipts import Receipt
@@ -35,8 +37,7 @@ class TagOutcome(Enum):
     UNCHANGED = "unchanged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagResult:
+class TagResult(Struct, frozen=True, kw_only=True):
     """A tag after publication; ``digest`` is the index it points to."""
 
     variant: str
@@ -45,8 +46,7 @@ class TagResult:
     outcome: TagOutcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(Struct, frozen=True, kw_only=True):
     """What publication did; ``sent`` are the manifests of images that had to be sent."""
 
     tags: tuple[TagResult, ...]

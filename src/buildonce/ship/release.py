@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from buildonce.oci import (
     DOCKER_INDEX,
@@ -19,8 +19,7 @@ from buildonce.oci import (
 from buildonce.store.protocol import Blob
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """An image for one platform.
 
     ``new`` are the blobs that this release made (late layers and config), ``shared`` those of the base, which the
@@ -34,8 +33,7 @@ class Image:
     shared: tuple[Blob, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariantIndex:
+class VariantIndex(Struct, frozen=True, kw_only=True):
     """A variant's images over its platforms, under its tags."""
 
     variant: str
@@ -46,8 +44,7 @@ class VariantIndex:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Struct, frozen=True, kw_only=True):
     """One run's set of indexes, tagged together or not at all."""
 
     indexes: tuple[VariantIndex, ...]

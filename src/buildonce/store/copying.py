@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from buildonce.errors import StoreError
 from buildonce.oci import INDEX_TYPES, Descriptor, Digest
@@ -18,8 +19,7 @@ from buildonce.tasks import together
 _PARALLEL = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class Copied(Struct, frozen=True, kw_only=True):
     """What a copy took: ``manifests`` in the order in which they were put (the image itself last), and each blob."""
 
     digest: Digest

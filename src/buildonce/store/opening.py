@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from buildonce.errors import UsageError
 from buildonce.reference import Repository, parse_repository
@@ -13,8 +14,7 @@ from buildonce.store.registry import RegistrySession, RegistryStore
 _LAYOUT = "oci:"
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutLocation:
+class LayoutLocation(Struct, frozen=True):
     """An OCI image layout on disk."""
 
     path: Path

@@ -8,12 +8,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
+
 from buildonce.oci import Descriptor, Digest, MediaType
 from buildonce.reference import Repository
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A manifest or an index exactly as a store holds it; ``digest`` was verified against ``content``."""
 
     media_type: MediaType

@@ -7,9 +7,9 @@ annotation of the manifest, so one request finds a result and everything that is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.errors import IntegrityError
 from buildonce.oci import Manifest, Platform, decode_manifest, digest_of, encode_json, parse_platform
@@ -21,8 +21,7 @@ RECORD_ANNOTATION = "buildonce.record"
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultName:
+class ResultName(Struct, frozen=True, kw_only=True):
     """What a result is looked up by."""
 
     kind: str
@@ -55,8 +54,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     details: msgspec.Raw = msgspec.Raw(b"null")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """A result in a store: its manifest and its record."""
 
     stored: Stored

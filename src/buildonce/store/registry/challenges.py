@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.store.registry.endpoints import why_unsafe
 from buildonce.store.registry.faults import Misbehaved, Refused
@@ -48,8 +49,7 @@ class RegistryToken:
 Credential = Password | IdentityToken | RegistryToken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
+class Challenge(Struct, frozen=True, kw_only=True):
     """What a registry wants with each request: ``scheme`` is ``basic`` or ``bearer``."""
 
     scheme: str

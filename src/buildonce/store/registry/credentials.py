@@ -13,11 +13,11 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.reference import DOCKER_HUB
 from buildonce.store.registry.challenges import Credential, IdentityToken, Password, RegistryToken
@@ -28,8 +28,7 @@ _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NOT_FOUND = "credentials not found"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """The credential for a registry, or None; ``source`` says for messages where it comes from or why there is none."""
 
     credential: Credential | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlsplit
+
+from msgspec import Struct
 
 from buildonce.errors import UsageError
 from buildonce.reference import DOCKER_HUB, Repository
@@ -16,8 +17,7 @@ _PORTS = {"https": 443, "http": 80}
 _SHOWN = frozenset({"digest", "mount", "from", "scope", "service", "n", "last"})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, order=True):
     """A server that speaks the distribution API.
 
     ``registry`` is the name under which its credentials are kept; ``prefix`` goes before repository names (a mirror

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from buildonce.errors import AuthenticationError, IntegrityError, MissingBlobs, RegistryUnavailable, StoreError
 from buildonce.oci import Digest
@@ -93,8 +93,7 @@ class Misbehaved(Fault):
         return f"{self}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """One entry of a registry's error response (distribution-spec, "Error Codes")."""
 
     code: str

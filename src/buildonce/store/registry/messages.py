@@ -11,6 +11,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from buildonce.store.registry.endpoints import Endpoint
 
 Result = TypeVar("Result")
@@ -28,8 +30,7 @@ class Kind(Enum):
     TOKEN = "token"  # noqa: S105  (a word, not a secret)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class Access(Struct, frozen=True, kw_only=True):
     """What a request needs to be allowed: ``grants`` at ``endpoint``, asked for in the name of ``repository``."""
 
     endpoint: Endpoint

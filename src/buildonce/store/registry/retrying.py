@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from buildonce.store.registry.faults import Fault, Refused
 
@@ -47,8 +48,7 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """At most ``attempts`` in all; waits double from ``first`` up to ``ceiling`` seconds, each shortened by chance.
 
     When a registry says how long to wait, that is done instead, unless it is longer than ``patience`` seconds.

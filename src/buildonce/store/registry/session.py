@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from msgspec import structs
+
 from buildonce.errors import StoreError
 from buildonce.reference import Repository
 from buildonce.store.registry.credentials import Anonymous, CredentialSource, DockerCredentials
@@ -143,7 +145,7 @@ class RegistrySession:
         """Wait before the next attempt; raise the fault as an error when there is none."""
         policy = self.options.retrying
         if attempts is not None:
-            policy = replace(policy, attempts=min(attempts, policy.attempts))
+            policy = structs.replace(policy, attempts=min(attempts, policy.attempts))
         seconds = policy.wait(fault, attempt, self._chance())
         if seconds is None:
             raise self.error_of(fault, attempt) from fault

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from buildonce import __version__
 from buildonce.errors import IntegrityError
 from buildonce.store.registry.endpoints import is_loopback
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.payload import Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True, kw_only=True):
     """Seconds: for a connection; for the next bytes in either direction; for the answer to a whole upload."""
 
     connect: float = 15.0
