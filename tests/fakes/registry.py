@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -148,7 +149,9 @@ class FakeRegistry:
         users: Mapping[str, str] | None = None,
         identity_tokens: frozenset[str] = frozenset(),
         anonymous: frozenset[str] = frozenset(),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self.auth = auth
         self.users = dict(users or {})
         self.identity_tokens = identity_tokens
@@ -174,7 +177,7 @@ class FakeRegistry:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, auto_decompress=False)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self

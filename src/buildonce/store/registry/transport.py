@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from buildonce.errors import IntegrityError
 from buildonce.store.registry.endpoints import is_loopback
 from buildonce.store.registry.faults import Breakage, Broken
 from buildonce.store.registry.messages import Body, Head, Request
+from buildonce.store.registry.tls import Trust, certificates_unread
 from buildonce.store.streams import CHUNK
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class HttpTransport:
         self._timeouts = timeouts
         self._environment = environment
         self._session: aiohttp.ClientSession | None = None
+        self._trust = Trust()
         self._closed = False
         self.bytes_up = 0
         self.bytes_down = 0
@@ -75,9 +78,13 @@ class HttpTransport:
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Reply]:
         """Send one request and give its response while the connection is held."""
+        _load_aiohttp()
         import aiohttp
 
         outgoing = _Outgoing()
+        proxy = proxy_for(request.url, self._environment)
+        is_encrypted = any((url or "").startswith("https:") for url in (request.url, proxy))
+        trusted = await self._trust.context() if is_encrypted else True
         try:
             async with asyncio.timeout(None) as stall:
                 context = self._session_now().request(
@@ -86,7 +93,8 @@ class HttpTransport:
                     headers=request.headers,
                     data=self._payload(request, outgoing, stall),
                     allow_redirects=False,
-                    proxy=proxy_for(request.url, self._environment),
+                    proxy=proxy,
+                    ssl=trusted,
                     timeout=aiohttp.ClientTimeout(
                         total=None,
                         sock_connect=self._timeouts.connect,
@@ -160,6 +168,12 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
         if bare and (bare == "*" or bare in (host, parts.netloc.lower()) or host.endswith(f".{bare}")):
             return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _load_aiohttp() -> None:
+    if "aiohttp" not in sys.modules:
+        with certificates_unread():
+            import aiohttp  # noqa: F401
 
 
 @dataclass(slots=True)

@@ -1,0 +1,84 @@
+"""TLS to a server of our own, with a certificate authority of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+
+from buildonce.store.registry.endpoints import Endpoint
+from buildonce.store.registry.faults import Breakage, Broken
+from buildonce.store.registry.messages import Access, Kind, Request
+from buildonce.store.registry.transport import HttpTransport, Timeouts
+from tests.fakes.registry import FakeRegistry
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture
+def server_context() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    AUTHORITY.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture(params=["SSL_CERT_FILE", None])
+def is_trusted(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if request.param:
+        AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv(request.param, str(tmp_path / "ca.pem"))
+    return bool(request.param)
+
+
+async def ask(registry: FakeRegistry, host: str = "localhost") -> list[int]:
+    origin = f"https://{host}:{registry.port}"
+    access = Access(endpoint=Endpoint(origin, host), repository="app", grants=frozenset())
+    request = Request(method="GET", url=f"{origin}/v2/", kind=Kind.BLOB, access=access)
+    transport = HttpTransport(Timeouts(), {})
+
+    async def status_of() -> int:
+        async with transport.send(request) as reply:
+            return reply.status
+
+    try:
+        return list(await asyncio.gather(status_of(), status_of()))
+    finally:
+        await transport.close()
+
+
+async def test_the_environment_says_who_is_trusted(server_context: ssl.SSLContext, *, is_trusted: bool) -> None:
+    async with FakeRegistry(tls=server_context) as registry:
+        if is_trusted:
+            assert await ask(registry) == [200, 200]
+        else:
+            with pytest.raises(Broken) as broken:
+                await ask(registry)
+            assert broken.value.breakage is Breakage.TLS
+
+
+@pytest.mark.parametrize("is_trusted", ["SSL_CERT_FILE"], indirect=True)
+@pytest.mark.usefixtures("is_trusted")
+async def test_a_certificate_for_another_name_is_refused(server_context: ssl.SSLContext) -> None:
+    async with FakeRegistry(tls=server_context) as registry:
+        with pytest.raises(Broken) as broken:
+            await ask(registry, host="127.0.0.1")
+        assert broken.value.breakage is Breakage.TLS
+
+
+def test_certificates_are_not_read_before_they_are_needed() -> None:
+    script = """
+import os
+before = dict(os.environ)
+from buildonce.store.registry.transport import _load_aiohttp
+_load_aiohttp()
+import aiohttp.connector
+assert dict(os.environ) == before
+assert aiohttp.connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"] == 0
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
