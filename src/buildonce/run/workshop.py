@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec import Struct
+import msgspec
 
 from buildonce.assemble.parts import Parts
 from buildonce.dockerfile.stages import StageGraph
@@ -42,7 +42,7 @@ ENGINE_LIMIT = 2
 _T = TypeVar("_T")
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine is wanted for: a derived Dockerfile's target, why, and what stands in for its stages.
 
     ``file`` and ``stage`` say where it was derived from; they decide the context and the external images.
@@ -55,7 +55,7 @@ class Order(Struct, frozen=True, kw_only=True):
     stage: int
     platform: Platform
     reason: str
-    contexts: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
