@@ -11,7 +11,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildonce.assemble.archive import read_layer, scan_layer
+from buildonce.assemble.archive import read_archive, scan_layer
 from buildonce.assemble.entries import EntryType
 from buildonce.assemble.parts import read_content
 from buildonce.assemble.tree import apply_layers
@@ -226,9 +226,9 @@ def test_a_plain_archive_is_its_own_contents(tmp_path: Path) -> None:
     target = tmp_path / "layer.tar"
     target.write_bytes(SIMPLE)
     before = target.stat()
-    with target.open("rb") as file:
-        entries = read_layer(file, contents_path=target)
+    entries = read_archive(target)
     assert entries[1].content
+    assert entries[1].digest == digest_of(b"content" * 100)
     assert b"".join(read_content(entries[1].content)) == b"content" * 100
     assert target.stat().st_ino == before.st_ino
 
@@ -247,10 +247,6 @@ def test_contents_that_cannot_be_written_are_a_disk_error(tmp_path: Path) -> Non
         scan_layer(io.BytesIO(gzip.compress(SIMPLE)), contents_path=tmp_path / "missing" / "contents.tar")
 
 
-def test_hashing_can_be_left_out() -> None:
-    assert [entry.digest for entry in read_layer(io.BytesIO(SIMPLE), hash_contents=False)] == [None, None, None]
-
-
 def test_wanted_files_are_kept_by_digest() -> None:
-    layer = scan_layer(io.BytesIO(SIMPLE), hash_contents=False, keep=lambda path: path == "d/f")
+    layer = scan_layer(io.BytesIO(SIMPLE), keep=lambda path: path == "d/f")
     assert layer.kept == {digest_of(b"content" * 100): b"content" * 100}

@@ -53,15 +53,21 @@ class Layer(Struct, frozen=True, kw_only=True):
     kept: Mapping[Digest, bytes]
 
 
-def read_layer(file: BinaryIO, *, hash_contents: bool = True, contents_path: Path | None = None) -> tuple[Entry, ...]:
-    """Return the entries of a layer archive in its own order; see `scan_layer`."""
-    return scan_layer(file, hash_contents=hash_contents, contents_path=contents_path).entries
+def read_archive(path: Path) -> tuple[Entry, ...]:
+    """Return the entries of an uncompressed archive, with the places of their contents in it; see `scan_layer`.
+
+    The archive itself is not hashed: it is for those that nobody vouches for.
+    """
+    with path.open("rb") as file, _Spool(open_decompressed(file, hashes=False), path) as spool:
+        entries = tuple(_Reader(spool, contents_path=path, keep=lambda _: False).entries())
+        spool.drain()
+        spool.commit()
+    return entries
 
 
 def scan_layer(
     file: BinaryIO,
     *,
-    hash_contents: bool = True,
     contents_path: Path | None = None,
     keep: Callable[[str], bool] = lambda _: False,
     diff_id: Digest | None = None,
@@ -78,7 +84,7 @@ def scan_layer(
     """
     source = open_decompressed(file)
     with _Spool(source, contents_path) as spool:
-        reader = _Reader(spool, hash_contents=hash_contents, contents_path=contents_path, keep=keep)
+        reader = _Reader(spool, contents_path=contents_path, keep=keep)
         entries = tuple(reader.entries())
         spool.drain()
         layer = Layer(
@@ -147,11 +153,8 @@ class _Spool:
 
 
 class _Reader:
-    def __init__(
-        self, spool: _Spool, *, hash_contents: bool, contents_path: Path | None, keep: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, spool: _Spool, *, contents_path: Path | None, keep: Callable[[str], bool]) -> None:
         self.spool = spool
-        self.hash_contents = hash_contents
         self.contents_path = contents_path
         self.keep = keep
         self.kept: dict[Digest, bytes] = {}
@@ -268,25 +271,20 @@ class _Reader:
             capability=header.records.get(_CAPABILITY) or None,
         )
 
-    def file(self, header: Header, path: str) -> tuple[Content | None, Digest | None]:
+    def file(self, header: Header, path: str) -> tuple[Content | None, Digest]:
         size, start = header.size, self.spool.offset
         if size > SIZE_LIMIT:
             raise ArchiveError(f"`{path}` in a layer is said to have {size} bytes")
         keeps = size <= KEEP_LIMIT and self.keep(path)
-        digest: Digest | None = None
         kept: list[bytes] = []
-        if self.hash_contents or keeps:
-            hashed = hashlib.sha256()
-            for chunk in self.data(size):
-                hashed.update(chunk)
-                if keeps:
-                    kept.append(chunk)
-            digest = Digest(f"sha256:{hashed.hexdigest()}")
+        hashed = hashlib.sha256()
+        for chunk in self.data(size):
+            hashed.update(chunk)
             if keeps:
-                self.kept[digest] = b"".join(kept)
-        else:
-            for _ in self.data(size):
-                pass
+                kept.append(chunk)
+        digest = Digest(f"sha256:{hashed.hexdigest()}")
+        if keeps:
+            self.kept[digest] = b"".join(kept)
         if self.contents_path is None:
             return None, digest
         return Content(path=self.contents_path, offset=start, size=size), digest

@@ -217,9 +217,9 @@ class _Rechunked:
 class _Hashed:
     """A file that hashes and counts what is read from it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, hashes: bool) -> None:
         self.file = file
-        self.hash = hashlib.sha256()
+        self.hash = hashlib.sha256() if hashes else None
         self.size = 0
         self.ahead = b""
 
@@ -241,7 +241,8 @@ class _Hashed:
 
     def take(self, size: int) -> bytes:
         data = self.file.read(size)
-        self.hash.update(data)
+        if self.hash:
+            self.hash.update(data)
         self.size += len(data)
         return data
 
@@ -291,9 +292,10 @@ class Decompressed:
             return False
 
     def digest(self) -> Digest:
-        """Return the digest of the compressed bytes; read to the end first."""
+        """Return the digest of the compressed bytes, which must be hashed; read to the end first."""
         while self._source.read(1 << 20):
             pass
+        assert self._source.hash  # noqa: S101  the caller's bargain
         return Digest(f"sha256:{self._source.hash.hexdigest()}")
 
     def size(self) -> int:
@@ -301,9 +303,12 @@ class Decompressed:
         return self._source.size
 
 
-def open_decompressed(file: BinaryIO) -> Decompressed:
-    """Return the uncompressed bytes of ``file``; gzip and zstd are known by their first bytes."""
-    source = _Hashed(file)
+def open_decompressed(file: BinaryIO, *, hashes: bool = True) -> Decompressed:
+    """Return the uncompressed bytes of ``file``; gzip and zstd are known by their first bytes.
+
+    ``hashes`` says whether the compressed bytes are hashed.
+    """
+    source = _Hashed(file, hashes=hashes)
     magic = source.peek(4)
     if magic[:2] == b"\x1f\x8b":
         return _open_gzip(source)

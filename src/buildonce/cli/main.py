@@ -20,6 +20,9 @@ from buildonce.errors import DockerfileError, Error
 _BUG = 70
 _INTERRUPTED = 130
 
+_GARBAGE = 50_000
+"""How many objects are made before garbage is looked for: a process that soon ends has little, and looks long."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="buildonce")
@@ -33,6 +36,7 @@ main.add_command(build)
 
 def run() -> None:
     """Run the command line and exit with its code."""
+    gc.set_threshold(_GARBAGE)
     signal.signal(signal.SIGTERM, _end)
     code = guarded(sys.argv[1:])
     gc.freeze()  # the process ends: to look for garbage once more would take longer than to assemble an image

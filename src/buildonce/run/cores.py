@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from buildonce.assemble.archive import scan_layer
+from buildonce.assemble.archive import read_archive, scan_layer
 from buildonce.assemble.core import normalise_core
 from buildonce.assemble.entries import Entry
 from buildonce.assemble.tarball import write_layer
@@ -139,7 +139,7 @@ class CoreMaker:
         place = f"{self._shop.project.context_root(node.file).resolve()} {node}"
         if self._shop.state.recall(_NO_TIMES, place, bool):
             exported = await self._shop.export(order)
-            files = await asyncio.to_thread(_read_files, [(exported.archive, None)])
+            files = await asyncio.to_thread(_read_export, exported.archive)
             if _has_no_times(files, node):
                 return normalise_core(files, epoch_limit=node.epoch), exported.seconds
         built = await self._shop.build(order, compress=False)
@@ -197,22 +197,19 @@ class CoreMaker:
 
 
 def _read_layers(built: Built) -> Tree:
-    """Return the files of an image that the engine just wrote, with the places of their bytes."""
+    """Return the files of an image that the engine just wrote, with the places of their bytes; digests are checked."""
     blobs = built.layout / "blobs" / "sha256"
     manifest = decode_manifest((blobs / built.manifest.digest.partition(":")[2]).read_bytes())
-    return _read_files((blobs / layer.digest.partition(":")[2], layer.digest) for layer in manifest.layers)
-
-
-def _read_files(archives: Iterable[tuple[Path, Digest | None]]) -> Tree:
-    """Return the files in uncompressed layers, the lowest first, each checked against its digest if it has one.
-
-    The files have the places of their bytes.
-    """
     layers = []
-    for path, digest in archives:
+    for layer in manifest.layers:
+        path = blobs / layer.digest.partition(":")[2]
         with path.open("rb") as file:
-            layers.append(scan_layer(file, contents_path=path, digest=digest).entries)
+            layers.append(scan_layer(file, contents_path=path, digest=layer.digest).entries)
     return apply_layers(layers)
+
+
+def _read_export(archive: Path) -> Tree:
+    return apply_layers([read_archive(archive)])
 
 
 def _has_no_times(files: Tree, node: CoreNode) -> bool:
