@@ -19,7 +19,7 @@ def machine_facts(environment: Mapping[str, str]) -> Mapping[str, str]:
         "cores": str(os.cpu_count()),
         "processor": _processor(),
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": _system(),
         "Python": platform.python_version(),
         "buildonce": __version__,
         "buildx": " ".join(_ask(environment, "docker", "buildx", "version").split()[1:2]),
@@ -34,6 +34,13 @@ def _processor() -> str:
     except OSError:
         found = None
     return found[1] if found else platform.machine()
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.system()
 
 
 def _ask(environment: Mapping[str, str], *command: str) -> str:
