@@ -96,6 +96,18 @@ def test_facts_serve_one_copy_after_another(first: CopySpec, second: CopySpec, s
     assert actual == expected or "was not recorded" in str(actual)
 
 
+def test_a_file_that_a_link_leads_through_is_a_fact() -> None:
+    base = Tree(
+        {
+            "a": Entry(path="a", type=EntryType.SYMLINK, mode=0o777, link="/bin"),
+            "bin": Entry(path="bin", type=EntryType.FILE, mode=0o755),
+        }
+    )
+    known = gather_facts(base, ["/a/b"]).tree()
+    with pytest.raises(AssemblyError, match="`/bin` is not a directory"):
+        workdir_entries("/a/b", known, None, None, 1)
+
+
 @settings(deadline=None)
 @given(_PATHS, trees())
 def test_facts_serve_a_working_directory(path: str, base: Tree) -> None:

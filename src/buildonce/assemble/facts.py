@@ -135,7 +135,12 @@ class _Looked:
         return resolved
 
     def lstat(self, path: str) -> Entry | None:
-        entry = self.tree.lstat(path)
+        try:
+            entry = self.tree.lstat(path)
+        except NotADirectory:
+            # The file in the way may be known by this alone: where a link leads through it, nobody asks for itself.
+            self.found |= {part: self.tree[part] for part in prefixes(path) if part in self.tree}
+            raise
         if entry is None:
             self.absent.add(path)
         else:
