@@ -23,6 +23,7 @@ from buildonce.plan.file_plans import images_needed
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
 from buildonce.plan.planning import find_variants, make_graphs, make_plan
+from buildonce.plan.recipes import FileInput
 from buildonce.plan.sources import Request, SourceFile
 from buildonce.reference import parse_reference
 
@@ -33,16 +34,24 @@ AMD64, ARM64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
 class FakeContext:
     """A build context as a mapping of paths to contents; a source word selects what it names or what is below it."""
 
-    files: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
+        return digest_of(repr((sorted(self._selected(sources).items()), exclude)).encode())
+
+    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:  # noqa: ARG002
+        return tuple(
+            FileInput(path, "file", 0o644, digest_of(content.encode()))
+            for path, content in sorted(self._selected(sources).items())
+        )
+
+    def _selected(self, sources: tuple[str, ...]) -> dict[str, str]:
         words = [source.strip("/").removeprefix("./") for source in sources]
-        selected = {
+        return {
             path: content
-            for path, content in self.files.items()
+            for path, content in self.contents.items()
             if any(word in ("", ".", path) or path.startswith(f"{word}/") for word in words)
         }
-        return digest_of(repr((sorted(selected.items()), exclude)).encode())
 
 
 @dataclass

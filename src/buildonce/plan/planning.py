@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from buildonce.dockerfile.stages import Source, StageGraph, StageSource, resolve_stages
 from buildonce.dockerfile.syntax import Copy
@@ -18,6 +18,9 @@ from buildonce.plan.variants import Variant, default_variants, select_variants
 from buildonce.plan.verdicts import VerdictKind, judge
 
 Graphs = Mapping[tuple[int, Platform], StageGraph]
+
+CORE = "core"
+"""What stands in the recipe of an image for a core that it reads; the core's content is in the recipe beside it."""
 
 
 def make_graphs(request: Request) -> Graphs:
@@ -118,7 +121,7 @@ def _plan_base(chain: Chain, platform: Platform, plan: FilePlan) -> BaseNode:
     root = chain.stages[0]
     external = plan.external(root)
     steps = chain.steps[: chain.engine_end]
-    described = tuple(recipe for step in steps for recipe in _describe_base_step(step, plan))
+    described = tuple(recipe for step in steps for recipe in describe_base_step(step, plan))
     recipe = Recipe(kind="base", platform=str(platform), origin=plan.origin(root), steps=described)
     stage = steps[-1].stage if steps else root
     origin = BaseOrigin.ENGINE if steps else BaseOrigin.IMAGE if external else BaseOrigin.SCRATCH
@@ -137,7 +140,8 @@ def _plan_base(chain: Chain, platform: Platform, plan: FilePlan) -> BaseNode:
     )
 
 
-def _describe_base_step(step: ChainStep, plan: FilePlan) -> tuple[StepRecipe, ...]:
+def describe_base_step(step: ChainStep, plan: FilePlan) -> tuple[StepRecipe, ...]:
+    """Return a step's part in the recipe of a base: none or one."""
     if step.kind is StepKind.LATE_COPY:
         copy = step.step.expanded
         assert isinstance(copy, Copy)  # noqa: S101  a late copy is a COPY
@@ -147,11 +151,14 @@ def _describe_base_step(step: ChainStep, plan: FilePlan) -> tuple[StepRecipe, ..
 
 def _image_recipe(chain: Chain, platform: Platform, plan: FilePlan, cores: Mapping[int, CoreNode]) -> Recipe:
     """Return the recipe of a whole chain; what it takes from cores counts by content, which is known later."""
+    steps = tuple(recipe for step in chain.steps for recipe in describe_image_step(step, plan, cores))
+    return Recipe(kind="image", platform=str(platform), origin=plan.origin(chain.stages[0]), steps=steps)
+
+
+def describe_image_step(step: ChainStep, plan: FilePlan, cores: Collection[int]) -> tuple[StepRecipe, ...]:
+    """Return a step's part in the recipe of an image that an engine builds; ``cores`` are the stages that are cores."""
 
     def read(source: Source) -> str:
-        return "core" if isinstance(source, StageSource) and source.index in cores else plan.source_key(source)
+        return CORE if isinstance(source, StageSource) and source.index in cores else plan.source_key(source)
 
-    steps = tuple(
-        recipe for step in chain.steps for recipe in plan.describe((step.step,), with_metadata=True, read=read)
-    )
-    return Recipe(kind="image", platform=str(platform), origin=plan.origin(chain.stages[0]), steps=steps)
+    return plan.describe((step.step,), with_metadata=True, read=read)

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from buildonce.dockerfile.syntax import Dockerfile
 from buildonce.oci import Digest, Platform
+from buildonce.plan.recipes import FileInput
 
 
 class ContextFiles(Protocol):
@@ -16,6 +17,10 @@ class ContextFiles(Protocol):
 
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
         """Return the digest of what these source words select. Raises `ContextError`."""
+        ...
+
+    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
+        """Return what these source words select, by name; ``digest`` says whether it is the same."""
         ...
 
 

@@ -14,6 +14,7 @@ from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import decode
 from buildonce.errors import UsageError
 from buildonce.oci import Digest
+from buildonce.plan.recipes import FileInput
 from buildonce.plan.sources import SourceFile
 
 OWN_FOLDER = ".buildonce"
@@ -41,6 +42,13 @@ class ProjectContext:
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
         """Return the digest of what these source words select. Raises `ContextError`."""
         return selection_digest(self.select(sources, exclude))
+
+    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
+        """Return what these source words select, by name."""
+        return tuple(
+            FileInput(one.path, one.type, one.mode, one.digest or one.target or "")
+            for one in self.select(sources, exclude)
+        )
 
 
 class Project(Struct, frozen=True, kw_only=True):

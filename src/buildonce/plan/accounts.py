@@ -1,0 +1,265 @@
+"""Accounts: everything that a node's key covers, by name, so that two keys can be compared by what made them.
+
+A recipe names its inputs by digests and keys; an account follows them down to files, arguments, lines and images. It
+decides nothing: no key is made from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from buildonce.dockerfile.evaluation import Step
+from buildonce.dockerfile.stages import ImageSource, Source, StageSource
+from buildonce.dockerfile.syntax import Arg, Copy, Env, Run
+from buildonce.oci import Digest
+from buildonce.plan.file_plans import FilePlan, Images
+from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
+from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_image_step
+from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
+from buildonce.plan.sources import ContextFiles, Request
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Read(Struct, frozen=True, array_like=True):
+    """A stage or image that a step takes files from: its name there, and the key or digest that stands for it."""
+
+    name: str
+    key: str
+
+
+class StepAccount(Struct, frozen=True, omit_defaults=True):
+    """An instruction: its line and text in the Dockerfile, its recipe, the ARG values in force, and what it reads."""
+
+    line: int
+    text: str
+    recipe: StepRecipe
+    args: Mapping[str, str] = {}
+    reads: tuple[Read, ...] = ()
+
+
+class StageAccount(Struct, frozen=True, omit_defaults=True):
+    """A stage, or the whole chain of a base or an image.
+
+    ``key`` is that of its recipe, ``origin`` what its first instruction starts from: a stage's key, an image's digest
+    or ``scratch``; ``base`` that image's or stage's name, ``written`` the same as the Dockerfile has it, ``arguments``
+    the build arguments in it. ``lines`` says where a variable is set (``ARG NAME`` and ``ENV NAME``).
+    """
+
+    name: str
+    key: str
+    dockerfile: str
+    line: int
+    platform: str
+    base: str
+    written: str
+    origin: str
+    arguments: Mapping[str, str] = {}
+    lines: Mapping[str, int] = {}
+    steps: tuple[StepAccount, ...] = ()
+
+
+class Account(Struct, frozen=True, omit_defaults=True):
+    """What the key of a node covers.
+
+    ``kind`` is ``core``, ``base`` or ``image``. ``root`` is the key under which ``stages`` has the node's own stage
+    or chain; the others are those that it depends on. ``files`` has each selection of context files by its digest.
+    ``paths`` are what a core takes from its stage, ``cores`` the names of the cores that an engine-built image takes,
+    with the keys of their stages. ``commit`` is the Git commit it was made at, if there was one; it is no input.
+    """
+
+    kind: str
+    name: str
+    platform: str
+    key: str
+    root: str
+    stages: Mapping[str, StageAccount]
+    files: Mapping[str, tuple[FileInput, ...]] = {}
+    paths: tuple[str, ...] = ()
+    cores: tuple[Read, ...] = ()
+    commit: str = ""
+    seconds: float = 0.0
+    format: int = FORMAT
+
+    @property
+    def stage(self) -> StageAccount:
+        """The node's own stage or chain."""
+        return self.stages[self.root]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} {self.platform}"
+
+
+class Accountant:
+    """Gives the account of any node of a plan that was made from the same request, graphs and images."""
+
+    def __init__(self, request: Request, graphs: Graphs, images: Images) -> None:
+        self._contexts = [_Listed(file.context) for file in request.files]
+        self._plans = {
+            (number, platform): FilePlan(number, graph, self._contexts[number], images)
+            for (number, platform), graph in graphs.items()
+        }
+
+    def core(self, node: CoreNode) -> Account:
+        """Return the account of a core."""
+        stages = _Stages(self._plans[(node.file, node.target)])
+        root = stages.add(node.stage)
+        return Account(
+            kind="core",
+            name=node.name,
+            platform=str(node.platform),
+            key=node.key,
+            root=root,
+            stages=stages.found,
+            files=self._files(node.file, stages),
+            paths=node.paths,
+        )
+
+    def base(self, node: BaseNode) -> Account:
+        """Return the account of a base."""
+        stages = _Stages(self._plans[(node.file, node.platform)])
+        chain = stages.plan.chain(node.stage)
+        steps = [
+            (one.step, recipe)
+            for one in chain.steps[: chain.engine_end]
+            for recipe in describe_base_step(one, stages.plan)
+        ]
+        root = stages.add_chain(node.name, chain.stages, node.key, steps)
+        return Account(
+            kind="base",
+            name=node.name,
+            platform=str(node.platform),
+            key=node.key,
+            root=root,
+            stages=stages.found,
+            files=self._files(node.file, stages),
+        )
+
+    def image(self, node: ImageNode, cores: Mapping[int, CoreNode]) -> Account:
+        """Return the account of an image that an engine builds; ``cores`` are those it takes, by stage."""
+        stages = _Stages(self._plans[(node.file, node.platform)])
+        chain = stages.plan.chain(node.stage)
+        steps = [(one.step, recipe) for one in chain.steps for recipe in describe_image_step(one, stages.plan, cores)]
+        key = key_of(node.recipe)
+        root = stages.add_chain(node.variant, chain.stages, key, steps)
+        return Account(
+            kind="image",
+            name=node.variant,
+            platform=str(node.platform),
+            key=key,
+            root=root,
+            stages=stages.found,
+            files=self._files(node.file, stages),
+            cores=tuple(Read(core.name, stages.add(stage)) for stage, core in sorted(cores.items())),
+        )
+
+    def _files(self, file: int, stages: _Stages) -> Mapping[str, tuple[FileInput, ...]]:
+        listed = self._contexts[file].listed
+        named = (step.recipe.files for stage in stages.found.values() for step in stage.steps)
+        return {digest: listed[digest] for text in named for digest in _DIGEST.findall(text)}
+
+
+class _Listed:
+    """A build context that remembers which files it gave a digest of."""
+
+    def __init__(self, context: ContextFiles) -> None:
+        self._context = context
+        self.listed: dict[str, tuple[FileInput, ...]] = {}
+
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
+        digest = self._context.digest(sources, exclude)
+        self.listed[digest] = self._context.files(sources, exclude)
+        return digest
+
+    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
+        return self._context.files(sources, exclude)
+
+
+class _Stages:
+    """The stages that an account needs, found one from the other."""
+
+    def __init__(self, plan: FilePlan) -> None:
+        self.plan = plan
+        self.found: dict[str, StageAccount] = {}
+
+    def add(self, stage: int) -> str:
+        """Add a stage with all that it depends on; return its key."""
+        key = self.plan.key(stage)
+        if key not in self.found:
+            steps = [(one, recipe) for one in self.plan.evaluated(stage).steps for recipe in self.plan.describe((one,))]
+            self._add(self.plan.label(stage), (stage,), key, steps)
+        return key
+
+    def add_chain(self, name: str, stages: tuple[int, ...], key: str, steps: Iterable[tuple[Step, StepRecipe]]) -> str:
+        """Add a chain of stages as one, with all that it depends on; return its key."""
+        self._add(name, stages, key, steps)
+        return key
+
+    def _add(self, name: str, stages: tuple[int, ...], key: str, steps: Iterable[tuple[Step, StepRecipe]]) -> None:
+        graph = self.plan.graph
+        first = graph.stages[stages[0]]
+        written = first.stage.from_.instruction.original
+        values = {**graph.global_args, **graph.build_args}
+        self.found[key] = StageAccount(
+            name=name,
+            key=key,
+            dockerfile=graph.dockerfile.path,
+            line=first.stage.from_.span.start,
+            platform=str(self.plan.platform(stages[-1])),
+            base=self._name(first.base),
+            written=written,
+            origin=self._depend(first.base),
+            arguments={name: values.get(name, "") for name in sorted(first.from_args)},
+            lines={place: line for stage in stages for place, line in _lines(self.plan.evaluated(stage).steps)},
+            steps=tuple(self._step(step, recipe) for step, recipe in steps),
+        )
+
+    def _step(self, step: Step, recipe: StepRecipe) -> StepAccount:
+        # What a late copy of a base reads is no input of the base.
+        reads = tuple(Read(name, key) for name, key in zip(_read_names(step), recipe.reads, strict=False))
+        for dependency in step.dependencies:
+            if any(read.name == dependency.name and read.key != CORE for read in reads):
+                self._depend(dependency.source)
+        return StepAccount(
+            line=step.instruction.span.start,
+            text=step.instruction.instruction.original,
+            recipe=recipe,
+            args=step.args if isinstance(step.expanded, Run) else {},
+            reads=reads,
+        )
+
+    def _depend(self, source: Source) -> str:
+        return self.add(source.index) if isinstance(source, StageSource) else self.plan.source_key(source)
+
+    def _name(self, source: Source) -> str:
+        match source:
+            case StageSource(index=index):
+                return self.plan.label(index)
+            case ImageSource(name=name):
+                return name
+            case _:
+                return "scratch"
+
+
+def _read_names(step: Step) -> tuple[str, ...]:
+    """Return the names of what a step reads, in the order of its recipe."""
+    match step.expanded:
+        case Run(mounts=mounts):
+            return tuple(mount.from_ for mount in mounts if mount.from_)
+        case Copy(from_=str(name)):
+            return (name,)
+        case _:
+            return ()
+
+
+def _lines(steps: Iterable[Step]) -> Iterable[tuple[str, int]]:
+    """Yield where variables are set: ``ARG NAME`` and ``ENV NAME``, the last place of each."""
+    for step in steps:
+        match step.expanded:
+            case Arg(pairs=pairs):
+                yield from ((f"ARG {name}", step.instruction.span.start) for name, _ in pairs)
+            case Env(pairs=pairs):
+                yield from ((f"ENV {name}", step.instruction.span.start) for name, _ in pairs)
