@@ -14,6 +14,7 @@ import click
 
 from buildonce import __version__
 from buildonce.cli.build import build
+from buildonce.cli.explain import explain
 from buildonce.cli.plan import plan
 from buildonce.errors import DockerfileError, Error
 
@@ -32,6 +33,7 @@ def main() -> None:
 
 main.add_command(plan)
 main.add_command(build)
+main.add_command(explain)
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,16 +16,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @project_options
-def plan(asked: Asked, *, as_json: bool) -> None:
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what every key covers, for `explain --record` on another machine.",
+)
+def plan(asked: Asked, *, as_json: bool, record: Path | None) -> None:
     """Show what a build would do, and why, without starting an engine.
 
     The answer comes from your files, the cache and the digests of base images alone.
     """
-    show_plan(asked, as_json=as_json)
+    show_plan(asked, as_json=as_json, record=record)
 
 
-def show_plan(asked: Asked, *, as_json: bool) -> None:
-    """Print the plan of what is asked for."""
+def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None) -> None:
+    """Print the plan of what is asked for, and write its record to a file."""
     import asyncio
 
     from buildonce.cli.wiring import progress
@@ -33,14 +40,17 @@ def show_plan(asked: Asked, *, as_json: bool) -> None:
     from buildonce.report.plans import inspection_document, render_inspection
 
     emit = progress(verbose=False)
-    inspection = asyncio.run(_inspect(asked, emit))
+    inspection = asyncio.run(_inspect(asked, emit, record))
     for warning in inspection.plan.warnings:
         emit(Warned(message=warning))
     print_document(inspection_document(inspection)) if as_json else click.echo(render_inspection(inspection))
 
 
-async def _inspect(asked: Asked, emit: Emit) -> Inspection:
+async def _inspect(asked: Asked, emit: Emit, record: Path | None) -> Inspection:
+    import asyncio
+
     from buildonce.cli.wiring import find_places, make_request, open_project, surroundings
+    from buildonce.run.explaining import write_record
     from buildonce.run.inspection import inspect_plan
     from buildonce.run.planned import plan_project
 
@@ -48,4 +58,6 @@ async def _inspect(asked: Asked, emit: Emit) -> Inspection:
     request = make_request(asked, project)
     async with surroundings(find_places(asked), emit) as (around, _):
         planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+        if record:
+            await asyncio.to_thread(write_record, record, planned)
         return await inspect_plan(planned.plan, around.cache)

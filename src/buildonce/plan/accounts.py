@@ -21,6 +21,9 @@ from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_i
 from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
 from buildonce.plan.sources import ContextFiles, Request
 
+UNRESOLVED = "unresolved:"
+"""How the digest of an image begins that nobody could be asked for: only its name is compared."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -227,7 +230,7 @@ class _Stages:
             line=step.instruction.span.start,
             text=step.instruction.instruction.original,
             recipe=recipe,
-            args=step.args if isinstance(step.expanded, Run) else {},
+            args=dict(step.args) if isinstance(step.expanded, Run) else {},
             reads=reads,
         )
 

@@ -11,6 +11,7 @@ import msgspec
 
 PLAN_SCHEMA = "buildonce.plan/1"
 OUTCOME_SCHEMA = "buildonce.outcome/1"
+EXPLANATION_SCHEMA = "buildonce.explanation/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +106,56 @@ class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {"plan": PlanDocument, "outcome": OutcomeDocument}
+class ExplainedInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference: ``kind`` is what sort of input ``subject`` is, ``cause`` what is behind it.
+
+    ``before`` and ``after`` are null where there was or is none. ``diff`` has a few lines of a text file's changes.
+    """
+
+    kind: str
+    cause: str
+    subject: str
+    before: str | None
+    after: str | None
+    stage: str
+    dockerfile: str
+    line: int
+    says: str
+    help: str | None
+    diff: tuple[str, ...]
+
+
+class ExplainedNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A core, base or engine-built image. ``status`` is ``new``, ``same``, ``changed`` or ``unknown``.
+
+    ``cached`` says whether its result is in the cache (null for an image); ``against`` what it was compared with,
+    ``before`` the key there. ``reruns`` are the RUN instructions that run again.
+    """
+
+    kind: str
+    name: str
+    platform: str
+    key: str
+    cached: bool | None
+    status: str
+    against: str
+    before: str | None
+    inputs: tuple[ExplainedInput, ...]
+    reruns: tuple[str, ...]
+
+
+class ExplanationDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce explain --json`` prints."""
+
+    schema: str = EXPLANATION_SCHEMA
+    nodes: tuple[ExplainedNode, ...]
+
+
+DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
+    "plan": PlanDocument,
+    "outcome": OutcomeDocument,
+    "explanation": ExplanationDocument,
+}
 
 
 def render_schema(document: type[msgspec.Struct]) -> str:

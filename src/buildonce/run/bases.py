@@ -242,7 +242,9 @@ class BaseMaker:
             details=msgspec.Raw(msgspec.json.encode(details)),
         )
         await put_result(self._shop.cache, manifest=manifest, record=record, new=new, shared=shared)
-        base.origins = self._shop.cache_origins if base.fresh else base.origins
+        if base.fresh:
+            await self._shop.keep_account(lambda: self._shop.accountant.base(node), base.seconds)
+            base.origins = self._shop.cache_origins
 
 
 def _stored_image(base: ReadyBase) -> tuple[Manifest, tuple[Blob, ...], tuple[Blob, ...]]:

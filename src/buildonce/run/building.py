@@ -14,6 +14,7 @@ from buildonce.assemble.parts import Parts
 from buildonce.engines.protocol import Engine
 from buildonce.events import Activity, Emit
 from buildonce.oci import Digest
+from buildonce.plan.accounts import Accountant
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker
@@ -90,6 +91,7 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
                     folder=folder,
                     layers=LayerReader(folder),
                     parts=Parts(folder),
+                    accountant=Accountant(planned.request, planned.graphs, planned.images),
                     emit=around.emit,
                     tasks=tasks,
                     find_engine=around.find_engine,

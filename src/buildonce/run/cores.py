@@ -126,6 +126,7 @@ class CoreMaker:
         tree, seconds = await self._make(node)
         # What is copied from the core need not wait until the core is packed and stored.
         storing = self._shop.tasks.create_task(self._store(node, tree, seconds))
+        self._shop.tasks.create_task(self._shop.keep_account(lambda: self._shop.accountant.core(node), seconds))
         plain = Tree({entry.path: entry for entry in _without_contents(tree, names=True)})
         return ReadyCore(node=node, tree=plain, stored=storing, local=tree)
 

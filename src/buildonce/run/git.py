@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -30,11 +31,53 @@ def version(folder: Path) -> str:
     return found[1:] if found[:1] == "v" and found[1:2].isdigit() else found
 
 
+def head(folder: Path) -> str:
+    """Return the id of the checked-out commit, empty where there is none."""
+    return _ask(folder, "rev-parse", "HEAD")
+
+
+def tracked_files(folder: Path) -> frozenset[str] | None:
+    """Return the paths of the files below ``folder`` that Git knows, relative to it; None outside of a checkout."""
+    if not head(folder):
+        return None
+    return frozenset(_ask(folder, "ls-files", "-z").split("\0")) - {""}
+
+
+def read_committed(folder: Path, revision: str, path: str) -> bytes | None:
+    """Return a file's content in a commit, ``path`` relative to ``folder``; None if there is none."""
+    answer = _run(folder, "cat-file", "blob", f"{revision}:./{path}")
+    return answer.stdout if answer is not None and answer.returncode == 0 else None
+
+
+def check_out(folder: Path, revision: str, target: Path) -> Path:
+    """Write the files of a commit below ``target``, nothing else touched; return where ``folder`` is among them.
+
+    Raises `UsageError` if there is no such commit, or ``folder`` is in no Git checkout.
+    """
+    top = _ask(folder, "rev-parse", "--show-toplevel")
+    if not top:
+        raise UsageError(f"`{folder}` is in no Git checkout, so there is no revision `{revision}` to compare with")
+    if not _ask(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+        raise UsageError(f"Git knows no revision `{revision}`", help="name a commit, a tag or a branch")
+    # The name of the folder may be that of the image.
+    tree = target / Path(top).name
+    tree.mkdir()
+    index = {**os.environ, "GIT_INDEX_FILE": str(target / "index")}
+    commands = (("read-tree", revision), ("checkout-index", "--all", "--force", f"--prefix={tree}/"))
+    for command in commands:
+        done = subprocess.run(("git", "-C", top, *command), capture_output=True, text=True, check=False, env=index)
+        if done.returncode != 0:
+            raise UsageError(f"`git {command[0]}` of `{revision}` failed: {done.stderr.strip()}")
+    return tree / folder.resolve().relative_to(Path(top).resolve())
+
+
 def _ask(folder: Path, *arguments: str) -> str:
+    answer = _run(folder, *arguments)
+    return os.fsdecode(answer.stdout).strip() if answer is not None and answer.returncode == 0 else ""
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     try:
-        answer = subprocess.run(
-            ("git", "-C", str(folder), *arguments), capture_output=True, text=True, check=False, timeout=30
-        )
+        return subprocess.run(("git", "-C", str(folder), *arguments), capture_output=True, check=False, timeout=30)
     except (FileNotFoundError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+        return None

@@ -134,6 +134,8 @@ class ImageMaker:
         await put_result(
             self._shop.cache, manifest=manifest, record=record, new=ready.image.new, shared=ready.image.shared
         )
+        cores_of = {stage: self._shop.plan.cores[key] for stage, key in node.cores.items()}
+        await self._shop.keep_account(lambda: self._shop.accountant.image(node, cores_of), built.seconds)
         return ready
 
     def _built(self, node: ImageNode, manifest: Manifest, source: Source, reason: str, *, made: Made) -> ReadyImage:

@@ -16,7 +16,7 @@ from buildonce.plan.nodes import Plan
 from buildonce.plan.planning import Graphs, find_variants, make_graphs, make_plan
 from buildonce.plan.sources import Request
 from buildonce.run.project import Project
-from buildonce.run.resolving import OpenRepository, resolve_images
+from buildonce.run.resolving import OpenRepository, Resolve, resolve_images
 from buildonce.run.state import State
 
 
@@ -30,8 +30,15 @@ class Planned(Struct, frozen=True, kw_only=True):
     plan: Plan
 
 
-async def plan_project(project: Project, request: Request, *, open_repository: OpenRepository, state: State) -> Planned:
-    """Return the plan for a project.
+async def plan_project(
+    project: Project,
+    request: Request,
+    *,
+    open_repository: OpenRepository,
+    state: State,
+    resolve: Resolve = resolve_images,
+) -> Planned:
+    """Return the plan for a project, whose external images ``resolve`` finds.
 
     Raises `UsageError`, `DockerfileError` and `ContextError` for what is wrong with the project, and `StoreError` when
     an external image cannot be resolved.
@@ -48,7 +55,7 @@ async def plan_project(project: Project, request: Request, *, open_repository: O
     def explain(name: str, error: StoreError) -> Error:
         return explain_missing(name, error, graphs)
 
-    images = await resolve_images(wanted, open_repository=open_repository, state=state, explain=explain)
+    images = await resolve(wanted, open_repository=open_repository, state=state, explain=explain)
     plan = await asyncio.to_thread(make_plan, request, graphs, images)
     warnings = tuple(f"no Dockerfile takes the build argument `{name}`" for name in unused_arguments(graphs))
     plan = replace(plan, warnings=(*plan.warnings, *warnings))

@@ -44,9 +44,14 @@ class ProjectContext:
         return selection_digest(self.select(sources, exclude))
 
     def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
-        """Return what these source words select, by name."""
+        """Return what these source words select, by name; the mode of a directory that a word names does not count."""
         return tuple(
-            FileInput(one.path, one.type, one.mode, one.digest or one.target or "")
+            FileInput(
+                path=one.path,
+                type=one.type,
+                mode=0 if one.type == "dir" and not one.relative else one.mode,
+                content=one.digest or one.target or "",
+            )
             for one in self.select(sources, exclude)
         )
 

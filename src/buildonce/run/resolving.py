@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 
 from buildonce.errors import Error, StoreError
 from buildonce.oci import (
     INDEX_TYPES,
+    OCI_CONFIG,
+    OCI_MANIFEST,
     Descriptor,
     Digest,
+    Manifest,
     Platform,
     decode_index,
     decode_manifest,
     parse_platform,
 )
+from buildonce.plan.accounts import UNRESOLVED
 from buildonce.plan.images import ExternalImage
 from buildonce.reference import Reference, Repository, parse_reference
 from buildonce.run.state import State
@@ -25,6 +30,21 @@ from buildonce.store.protocol import Source, Store, Stored
 from buildonce.tasks import together
 
 OpenRepository = Callable[[Repository], Store]
+
+
+class Resolve(Protocol):
+    """Finds the external images of a plan."""
+
+    async def __call__(
+        self,
+        wanted: Iterable[tuple[str, Platform]],
+        *,
+        open_repository: OpenRepository,
+        state: State,
+        explain: Callable[[str, StoreError], Error],
+    ) -> Mapping[tuple[str, Platform], ExternalImage]: ...
+
+
 _CONFIG_LIMIT = 16 * 1024 * 1024
 
 
@@ -58,6 +78,41 @@ async def resolve_images(
 
     images = await together(resolve(name, platform) for name, platform in pairs)
     return dict(zip(pairs, images, strict=True))
+
+
+async def resolve_or_name(
+    wanted: Iterable[tuple[str, Platform]],
+    *,
+    open_repository: OpenRepository,
+    state: State,
+    explain: Callable[[str, StoreError], Error] = lambda _, error: error,  # noqa: ARG001
+) -> Mapping[tuple[str, Platform], ExternalImage]:
+    """Return each wanted image as `resolve_images` does; of one that cannot be asked for, no more than its name."""
+    pairs = sorted(set(wanted))
+    resolver = _Resolver(open_repository, state)
+
+    async def resolve(name: str, platform: Platform) -> ExternalImage:
+        try:
+            return await resolver.resolve(name, platform)
+        except StoreError:
+            return _named_only(name, platform)
+
+    images = await together(resolve(name, platform) for name, platform in pairs)
+    return dict(zip(pairs, images, strict=True))
+
+
+def _named_only(name: str, platform: Platform) -> ExternalImage:
+    digest = Digest(f"{UNRESOLVED}{name}")
+    descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest, size=0)
+    return ExternalImage(
+        reference=parse_reference(name),
+        platform=platform,
+        digest=digest,
+        pinned=digest,
+        manifest=Manifest(media_type=OCI_MANIFEST, config=descriptor, layers=()),
+        config={},
+        config_content=b"{}",
+    )
 
 
 class _Resolver:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from buildonce.assemble.parts import Parts
 from buildonce.dockerfile.stages import StageGraph
@@ -18,12 +19,15 @@ from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
 from buildonce.errors import StoreError
 from buildonce.events import Activity, Emit, Finished, Started
 from buildonce.oci import Descriptor, Platform
+from buildonce.plan.accounts import Account, Accountant
 from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.nodes import Plan
 from buildonce.plan.planning import Graphs
 from buildonce.plan.sources import Request
 from buildonce.reference import Repository
+from buildonce.run.git import head
 from buildonce.run.jobs import Derived, pinned_contexts, platform_arguments
+from buildonce.run.last_results import keep_last
 from buildonce.run.layers import LayerReader
 from buildonce.run.outcome import EngineRun
 from buildonce.run.project import Project
@@ -73,6 +77,7 @@ class Workshop:
     folder: Path
     layers: LayerReader
     parts: Parts
+    accountant: Accountant
     emit: Emit
     tasks: Tasks
     find_engine: Callable[[], Awaitable[Engine]]
@@ -100,6 +105,12 @@ class Workshop:
         yield result
         seconds = time.monotonic() - started
         self.emit(Finished(activity=activity, node=node, seconds=seconds, result=" ".join(result)))
+
+    async def keep_account(self, make: Callable[[], Account], seconds: float) -> None:
+        """Keep in the cache what the key of a new result covers, for those who ask why the next one is another."""
+        account = await asyncio.to_thread(make)
+        commit = await asyncio.to_thread(head, self.project.context_root(0))
+        await keep_last(self.cache, replace(account, seconds=seconds, commit=commit))
 
     @property
     def cache_origins(self) -> tuple[Repository, ...]:

@@ -18,7 +18,7 @@ from buildonce.store.protocol import Blob, Source, Store, Stored
 from buildonce.tasks import together
 
 RECORD_ANNOTATION = "buildonce.record"
-_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]+")
+NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class ResultName(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class ResultName(Struct, frozen=True, kw_only=True):
     @property
     def tag(self) -> str:
         """The tag in the store: kind, name, platform and the key's first half (the record has the whole key)."""
-        name = _NOT_IN_TAGS.sub("_", self.name)[:48]
+        name = NOT_IN_TAGS.sub("_", self.name)[:48]
         return f"{self.kind}-{name}-{self.platform.slug}-{self.key[:32]}"
 
     def __str__(self) -> str:

@@ -1,0 +1,1 @@
+"""Why something is built again: differences between two accounts, and the causes behind them. Pure."""
