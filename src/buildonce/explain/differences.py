@@ -46,7 +46,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 def compare_accounts(before: Account, after: Account) -> tuple[Difference, ...]:
     """Return what differs, most telling first; nothing when both keys are the same."""
-    if before.key == after.key:
+    if before.key == after.key and before.cores == after.cores:
         return ()
     comparison = _Comparison(before, after)
     found = [*comparison.node(), *comparison.stages(before.root, after.root)]
@@ -93,9 +93,12 @@ class _Comparison:
                 yield from self.stages(old_cores[core.name], core.key)
 
     def paths(self, stage: StageAccount) -> Iterator[Difference]:
-        for path in sorted({*self.before.paths} ^ {*self.after.paths}):
-            old, new = (path if path in paths else None for paths in (self.before.paths, self.after.paths))
-            yield _difference(Kind.PATHS, path, old, new, stage, stage.line)
+        for path in self.after.paths:
+            if path not in self.before.paths:
+                yield _difference(Kind.PATHS, path, None, path, stage, stage.line)
+        for path in self.before.paths:
+            if path not in self.after.paths:
+                yield _difference(Kind.PATHS, path, path, None, stage, stage.line)
 
     def stages(self, before: str, after: str) -> Iterator[Difference]:
         """Yield what differs between two stages and all that they depend on."""
@@ -117,6 +120,8 @@ class _Comparison:
             yield from self.stages(old.origin, new.origin)
             return
         if old.base == new.base:
+            if old.platform != new.platform:
+                return  # another platform has another image
             if any(origin.startswith(UNRESOLVED) for origin in (old.origin, new.origin)):
                 return  # only the name is known, and it is the same
             yield _difference(Kind.IMAGE, new.base, old.origin, new.origin, new, new.line)
@@ -125,7 +130,7 @@ class _Comparison:
         changed = tuple(
             (name, old.arguments.get(name, ""), new.arguments.get(name, ""))
             for name in names
-            if old.arguments.get(name) != new.arguments.get(name)
+            if old.arguments.get(name) != new.arguments.get(name) and name in (*old.given, *new.given)
         )
         is_argument = bool(changed) and old.written == new.written
         yield Difference(

@@ -48,8 +48,9 @@ class StageAccount(Struct, frozen=True, omit_defaults=True):
     """A stage, or the whole chain of a base or an image.
 
     ``key`` is that of its recipe, ``origin`` what its first instruction starts from: a stage's key, an image's digest
-    or ``scratch``; ``base`` that image's or stage's name, ``written`` the same as the Dockerfile has it, ``arguments``
-    the build arguments in it. ``lines`` says where a variable is set (``ARG NAME`` and ``ENV NAME``).
+    or ``scratch``; ``base`` that image's or stage's name, ``written`` the same as the Dockerfile has it. ``arguments``
+    are the build arguments in it, of which ``given`` have their values from outside the Dockerfile. ``lines`` says
+    where a variable is set (``ARG NAME`` and ``ENV NAME``).
     """
 
     name: str
@@ -61,6 +62,7 @@ class StageAccount(Struct, frozen=True, omit_defaults=True):
     written: str
     origin: str
     arguments: Mapping[str, str] = {}
+    given: tuple[str, ...] = ()
     lines: Mapping[str, int] = {}
     steps: tuple[StepAccount, ...] = ()
 
@@ -148,6 +150,7 @@ class Accountant:
         steps = [(one.step, recipe) for one in chain.steps for recipe in describe_image_step(one, stages.plan, cores)]
         key = key_of(node.recipe)
         root = stages.add_chain(node.variant, chain.stages, key, steps)
+        reads = tuple(Read(core.name, stages.add(stage)) for stage, core in sorted(cores.items()))
         return Account(
             kind="image",
             name=node.variant,
@@ -156,7 +159,7 @@ class Accountant:
             root=root,
             stages=stages.found,
             files=self._files(node.file, stages),
-            cores=tuple(Read(core.name, stages.add(stage)) for stage, core in sorted(cores.items())),
+            cores=reads,
         )
 
     def _files(self, file: int, stages: _Stages) -> Mapping[str, tuple[FileInput, ...]]:
@@ -216,6 +219,7 @@ class _Stages:
             written=written,
             origin=self._depend(first.base),
             arguments={name: values.get(name, "") for name in sorted(first.from_args)},
+            given=tuple(sorted(name for name in first.from_args if name in graph.build_args)),
             lines={place: line for stage in stages for place, line in _lines(self.plan.evaluated(stage).steps)},
             steps=tuple(self._step(step, recipe) for step, recipe in steps),
         )

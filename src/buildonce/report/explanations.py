@@ -88,9 +88,8 @@ def _covers(account: Account) -> Iterator[str]:
         yield f"  covers stage {stage.name} on {stage.base} ({where}, {_origin(stage)}):"
         for step in stage.steps:
             yield f"    line {step.line}: {_short(step.text)}"
-            files = [
-                file.path for digest, listed in account.files.items() if digest in step.recipe.files for file in listed
-            ]
+            selected = (listed for digest, listed in account.files.items() if digest in step.recipe.files)
+            files = [file.path for listed in selected for file in listed if file.type != "dir"]
             if files:
                 shown = ", ".join(files[:_MOST_FILES])
                 more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""

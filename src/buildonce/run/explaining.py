@@ -55,9 +55,10 @@ class Against(Struct, frozen=True, kw_only=True):
         return replace(self, accounts=tuple(replace(account, commit=commit) for account in self.accounts))
 
     def find(self, like: Account) -> Account | None:
-        """Return the account of the same kind, name and platform."""
-        wanted = (like.kind, like.name, like.platform)
-        return next((one for one in self.accounts if (one.kind, one.name, one.platform) == wanted), None)
+        """Return the account of the same kind, name and platform, else the only one of that kind and name."""
+        namesakes = [one for one in self.accounts if (one.kind, one.name) == (like.kind, like.name)]
+        exact = next((one for one in namesakes if one.platform == like.platform), None)
+        return exact or (namesakes[0] if len(namesakes) == 1 else None)
 
 
 class NodeExplanation(Struct, frozen=True, kw_only=True):
