@@ -136,3 +136,23 @@ def _blobs_of(blobs: Blobs, outcome: Document) -> tuple[set[str], set[str]]:
     manifests = [json.loads(blobs(digest)) for digest in digests_of(outcome).values()]
     layers = {layer["digest"] for manifest in manifests for layer in manifest["layers"]}
     return layers, {manifest["config"]["digest"] for manifest in manifests}
+
+
+def test_the_last_result_explains_why_another_is_built(stories: Stories) -> None:
+    """The tree of the first chapter beside the results of the last one."""
+    arguments = ("explain", "--json", "--push", stories.repository)
+    then = replace(stories.project, folder=stories.first.project)
+    found = {
+        (node["kind"], node["name"]): node
+        for node in then.buildonce(*arguments, "builder", "claude", "hermes").document["nodes"]
+    }
+    core = found[("core", "builder")]
+    assert core["status"] == "changed"
+    assert core["cached"], "what was built once is still there"
+    assert {one["subject"] for one in core["inputs"]} == {"src/main.c", "src/version.h"}
+    assert core["reruns"] == ['RUN make OPTIMIZE="${OPTIMIZE}"']
+    base = found[("base", "claude")]
+    assert [one["kind"] for one in base["inputs"]] == ["instruction"]
+    assert {one["subject"] for one in found[("image", "hermes")]["inputs"]} == {"src/main.c", "src/version.h"}
+    now = stories.project.buildonce(*arguments)
+    assert {node["status"] for node in now.document["nodes"]} == {"same"}

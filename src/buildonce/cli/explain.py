@@ -70,23 +70,29 @@ def explain(
     from buildonce.report.explanations import explanation_document, render_explanations
 
     found = asyncio.run(_explain(asked, names, Other(since=since, record=record, before_args=before_args)))
-    print_document(explanation_document(found)) if as_json else click.echo(render_explanations(found))
+    print_document(explanation_document(found)) if as_json else click.echo(
+        render_explanations(found, details=bool(names))
+    )
 
 
 async def _explain(asked: Asked, names: tuple[str, ...], other: Other) -> tuple[NodeExplanation, ...]:
     import asyncio
 
     from buildonce.cli.wiring import find_places, make_request, open_project, progress, surroundings
-    from buildonce.run.explaining import accounts_of, explain_accounts, read_record
+    from buildonce.events import Warned
+    from buildonce.run.explaining import accounts_of, explain_accounts, read_record, unresolved_images
     from buildonce.run.planned import plan_project
     from buildonce.run.resolving import resolve_or_name
 
     project = open_project(asked)
     request = make_request(asked, project)
-    async with surroundings(find_places(asked), progress(verbose=False)) as (around, _):
+    emit = progress(verbose=False)
+    async with surroundings(find_places(asked), emit) as (around, _):
         planned = await plan_project(
             project, request, open_repository=around.open_repository, state=around.state, resolve=resolve_or_name
         )
+        for name in unresolved_images(planned):
+            emit(Warned(message=f"no registry could be asked for `{name}`: only its name is compared"))
         accounts = await asyncio.to_thread(accounts_of, planned, names)
         against: Against | None = None
         if other.record:

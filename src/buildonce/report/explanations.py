@@ -15,14 +15,17 @@ _MOST_FINDINGS = 20
 _MOST_RUNS = 5
 
 
-def render_explanations(explanations: Sequence[NodeExplanation]) -> str:
-    """Return the explanations for people; the same findings for several platforms are told once."""
+def render_explanations(explanations: Sequence[NodeExplanation], *, details: bool) -> str:
+    """Return the explanations for people; the same findings for several platforms are told once.
+
+    With ``details`` what a key covers is listed where there is no difference to tell.
+    """
     if not explanations:
         return "Nothing here is built by an engine: there is nothing to explain."
     groups: dict[tuple[object, ...], list[NodeExplanation]] = {}
     for one in explanations:
         groups.setdefault(_likeness(one), []).append(one)
-    return "\n\n".join("\n".join(_render(group)) for group in groups.values())
+    return "\n\n".join("\n".join(_render(group, details=details)) for group in groups.values())
 
 
 def _likeness(one: NodeExplanation) -> tuple[object, ...]:
@@ -37,25 +40,25 @@ def status_of(one: NodeExplanation) -> str:
     return "same" if one.before.key == one.account.key else "changed"
 
 
-def _render(group: Sequence[NodeExplanation]) -> Iterator[str]:
+def _render(group: Sequence[NodeExplanation], *, details: bool) -> Iterator[str]:
     one = group[0]
     account = one.account
     platforms = ", ".join(dict.fromkeys(other.account.platform for other in group))
     yield f"{account.kind} {account.name}  {platforms}"
-    match status_of(one), one.is_there:
-        case "new", _:
-            yield f"  is built: there is nothing of its name to compare it with ({one.against})"
-            yield from _covers(account)
-        case (("same" | "unknown"), (True | None)):
-            if one.before is not None:
-                yield f"  is not built again: no input differs from {one.against} (key {account.key[:12]})"
-            else:
-                yield f"  is not built again: its key {account.key[:12]} is in the cache"
-            yield from _covers(account)
-        case "same", _:
-            yield f"  no input differs from {one.against} (key {account.key[:12]}), but its result is not in the cache"
-        case _:
-            yield from _changed(one)
+    status, key = status_of(one), account.key[:12]
+    if status == "changed":
+        yield from _changed(one)
+        return
+    if status == "new":
+        yield f"  is built: there is nothing of its name to compare it with ({one.against})"
+    elif one.before is None:
+        yield f"  is not built again: its key {key} is in the cache"
+    elif one.is_there is False:
+        yield f"  no input differs from {one.against} (key {key}), but its result is not in the cache"
+    else:
+        yield f"  is not built again: no input differs from {one.against} (key {key})"
+    if details:
+        yield from _covers(account)
 
 
 def _changed(one: NodeExplanation) -> Iterator[str]:

@@ -18,7 +18,7 @@ from buildonce.errors import UsageError
 from buildonce.explain.causes import Explanation, explain_difference
 from buildonce.explain.differences import Difference, Kind
 from buildonce.oci import parse_platform
-from buildonce.plan.accounts import Account, Accountant
+from buildonce.plan.accounts import UNRESOLVED, Account, Accountant
 from buildonce.plan.nodes import BaseOrigin, ImageNode
 from buildonce.plan.recipes import Key
 from buildonce.plan.verdicts import VerdictKind
@@ -107,6 +107,11 @@ def accounts_of(planned: Planned, names: Sequence[str] = ()) -> tuple[Account, .
         ),
         *(_image(accountant, planned, image) for image in wanted if image.verdict.kind is VerdictKind.ENGINE),
     )
+
+
+def unresolved_images(planned: Planned) -> tuple[str, ...]:
+    """Return the names of the external images that nobody could be asked for."""
+    return tuple(sorted({name for (name, _), image in planned.images.items() if image.digest.startswith(UNRESOLVED)}))
 
 
 def write_record(path: Path, planned: Planned) -> None:
