@@ -27,6 +27,11 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def escape_invalid(text: str) -> str:
+    """Return ``text`` as it can be kept and shown anywhere: each byte that is not UTF-8 becomes ``\\xNN``."""
+    return encode(text).decode("utf-8", "backslashreplace")
+
+
 def replace_invalid(text: str) -> str:
     """Return ``text`` as Go writes it rune by rune: each byte that is not UTF-8 becomes U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)

@@ -25,7 +25,12 @@ def render_explanations(explanations: Sequence[NodeExplanation], *, details: boo
     groups: dict[tuple[object, ...], list[NodeExplanation]] = {}
     for one in explanations:
         groups.setdefault(_likeness(one), []).append(one)
-    return "\n\n".join("\n".join(_render(group, details=details)) for group in groups.values())
+    return _printable("\n\n".join("\n".join(_render(group, details=details)) for group in groups.values()))
+
+
+def _printable(text: str) -> str:
+    """Return a text that no terminal takes for a command: names come from other people's files and stores."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 def _likeness(one: NodeExplanation) -> tuple[object, ...]:

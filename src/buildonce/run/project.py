@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from buildonce.context import Context, Selected, open_context, select, selection_digest
 from buildonce.dockerfile.ignore import compile_ignore
 from buildonce.dockerfile.parser import parse_dockerfile
-from buildonce.dockerfile.runes import decode
+from buildonce.dockerfile.runes import decode, escape_invalid
 from buildonce.errors import UsageError
 from buildonce.oci import Digest
 from buildonce.plan.recipes import FileInput
@@ -47,10 +47,10 @@ class ProjectContext:
         """Return what these source words select, by name; the mode of a directory that a word names does not count."""
         return tuple(
             FileInput(
-                path=one.path,
+                path=escape_invalid(one.path),
                 type=one.type,
                 mode=0 if one.type == "dir" and not one.relative else one.mode,
-                content=one.digest or one.target or "",
+                content=one.digest or escape_invalid(one.target or ""),
             )
             for one in self.select(sources, exclude)
         )
