@@ -117,3 +117,28 @@ def test_any_stage_can_be_asked_for_by_name() -> None:
 def test_an_argument_that_nothing_declares_reaches_no_recipe() -> None:
     images = FakeImages()
     assert plan_of(BUILDER + "FROM debian AS a\nCOPY --from=builder /x /\n", images=images, build_args={"A": "1"}).cores
+
+
+def test_an_image_under_another_name_is_no_core_of_the_stages_that_read_it() -> None:
+    plan = plan_of(
+        "FROM xx AS xx\n"
+        + "FROM gcc AS one\nCOPY --from=xx / /\nRUN make one\n"
+        + "FROM gcc AS two\nCOPY --from=xx / /\nRUN make two\n"
+        + "FROM debian AS app\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n"
+    )
+    assert [core.name for core in plan.cores.values()] == ["one", "two"]
+
+
+def test_an_image_under_another_name_is_a_core_where_its_files_are_copied_late() -> None:
+    plan = plan_of("FROM gosu AS gosu\nFROM debian AS app\nCOPY --from=gosu /gosu /bin/\n")
+    assert only_core(plan).paths == ("/gosu",)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "variants"),
+    {"by name": ("out-$TARGETOS", ("all",)), "as a whole": ("$BASE", ("out-windows", "all"))}.values(),
+    ids=["by name", "as a whole"],
+)
+def test_a_stage_that_another_value_would_choose_is_no_variant(chosen: str, variants: tuple[str, ...]) -> None:
+    text = f"ARG BASE=out-linux\nFROM gcc AS out-linux\nFROM gcc AS out-windows\nFROM {chosen} AS all\n"
+    assert plan_of(text).variants == variants

@@ -26,6 +26,9 @@ PROVED = {
     "a file given in place": "COPY <<EOF /etc/x\nx\nEOF\n",
     "ADD": "ADD x.tar /opt/\n",
     "ldconfig": "RUN ldconfig\n",
+    "a symbolic link to it": "RUN ln -s /usr/local/bin/tool /usr/bin/t\n",
+    "a user of that name": "RUN addgroup tool && adduser -S -G tool tool && chown tool /srv\n",
+    "a text with that name": "RUN echo tool > /etc/motd\n",
 }
 BUILT = {
     "the program by name": "RUN tool --version\n",
@@ -40,7 +43,8 @@ BUILT = {
     "everything's owner": "RUN chown -R agent /usr\n",
     "its mode": "RUN chmod 4755 /usr/local/bin/tool\n",
     "a test for it": "RUN test -x /usr/local/bin/tool || true\n",
-    "a link to it": "RUN ln -s /usr/local/bin/tool /usr/bin/t\n",
+    "a link in its place": "RUN ln -sf /bin/true /usr/local/bin/tool\n",
+    "a hard link to it": "RUN ln /usr/local/bin/tool /usr/bin/t\n",
     "its capability": "RUN setcap cap_net_raw+ep /usr/local/bin/tool\n",
     "a mount of the stage": "RUN --mount=from=builder,source=/out,target=/o cp /o/x /x\n",
 }
@@ -85,6 +89,37 @@ def test_triggers_of_a_parent_stage_are_the_engines() -> None:
     verdict = image_of(plan_of(text), "app").verdict
     assert verdict.kind is VerdictKind.ENGINE
     assert "ONBUILD" in verdict.reason
+
+
+IN_THE_COPIED_DIRECTORY = {
+    "a program": ("RUN chmod +x /entrypoint.sh\n", VerdictKind.PROVE),
+    "a program after a keyword": ("RUN if true; then ldconfig; fi\n", VerdictKind.PROVE),
+    "packages": ("RUN apk add --no-cache icu-libs\n", VerdictKind.PROVE),
+    "an owner": ("RUN chown app /var/log\n", VerdictKind.PROVE),
+    "a text": ("RUN echo net.ipv4.ip_forward 1 >> /etc/sysctl.conf\n", VerdictKind.PROVE),
+    "a text into a file there": ("RUN echo x > settings.txt\n", VerdictKind.ENGINE),
+    "a script there": ("RUN ./configure\n", VerdictKind.ENGINE),
+    "a file there": ("RUN pip install -r requirements.txt\n", VerdictKind.ENGINE),
+    "a package from a file there": ("RUN apk add --allow-untrusted x.apk\n", VerdictKind.ENGINE),
+    "a word that may be a file": ("RUN make install\n", VerdictKind.ENGINE),
+    "all that is there": ("RUN echo * > /list\n", VerdictKind.ENGINE),
+    "an owner as a file has it": ("RUN chown --reference=one two\n", VerdictKind.ENGINE),
+}
+
+
+@pytest.mark.parametrize(("tail", "expected"), IN_THE_COPIED_DIRECTORY.values(), ids=IN_THE_COPIED_DIRECTORY)
+def test_in_the_copied_directory_a_word_counts_if_it_can_be_a_file(tail: str, expected: VerdictKind) -> None:
+    assert verdict("USER root\n" + tail, "WORKDIR /app\nCOPY --from=builder /out .\n")[0] is expected
+
+
+def test_an_image_under_another_name_may_be_mounted() -> None:
+    text = "FROM astral/uv AS uv\nFROM debian AS app\nRUN --mount=from=uv,source=/uv,target=/bin/uv uv sync\n"
+    plan = plan_of(text)
+    assert (image_of(plan, "app").verdict.kind, len(plan.cores)) == (VerdictKind.ASSEMBLE, 0)
+
+
+def test_the_reason_names_what_follows() -> None:
+    assert verdict("ADD x.tar /opt/\n") == (VerdictKind.PROVE, "ADD follows the copied files")
 
 
 def test_a_directory_that_is_named_below_is_the_engines() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -11,6 +12,8 @@ from buildonce.diagnostics import Diagnostic
 from buildonce.dockerfile.problems import Fault, SyntaxProblem, point, source_lines, suggest
 from buildonce.dockerfile.syntax import Dockerfile, Place, Stage, TypedInstruction
 from buildonce.oci import Platform
+
+_VARIABLE = re.compile(r"\$(?:\{[^}]*\}|\w+)")
 
 
 class StageSource(Struct, frozen=True, kw_only=True):
@@ -126,9 +129,19 @@ def check_stage(graph: StageGraph, stage: ResolvedStage) -> None:
 
 
 def final_stages(graph: StageGraph) -> tuple[ResolvedStage, ...]:
-    """Return the stages that no other stage uses."""
+    """Return the stages that no other stage uses, nor would use if its FROM chose by another value of a variable."""
     used = {one.source.index for one in graph.dependencies if isinstance(one.source, StageSource)}
-    return tuple(stage for stage in graph.stages if stage.index not in used)
+    return tuple(stage for stage in graph.stages if stage.index not in used and not _is_alternative(graph, stage))
+
+
+def _is_alternative(graph: StageGraph, stage: ResolvedStage) -> bool:
+    """Say whether a later FROM could mean this stage: ``FROM build-$TARGETARCH`` also those of other platforms."""
+    if stage.name is None:
+        return False
+    images = (later.stage.from_.image for later in graph.stages[stage.index + 1 :])
+    # A variable alone (`FROM $BASE`) says nothing of the names that it stands for.
+    choices = (_VARIABLE.split(image) for image in images if _VARIABLE.search(image))
+    return any(any(parts) and re.fullmatch(".*".join(map(re.escape, parts)), stage.name) for parts in choices)
 
 
 def chain(graph: StageGraph, stage: ResolvedStage) -> tuple[ResolvedStage, ...]:

@@ -40,8 +40,10 @@ class Cores:
         return {source: self._node(key) for source, key in sorted(found.items()) if key in self._needs}
 
     def _take(self, plan: FilePlan, stage: int, platform: Platform) -> None:
+        copied = {copy.source for copy in plan.chain(stage).late_copies}
         for source in plan.reads(stage):
-            self._take_one(plan, stage, platform, plan.key(source))
+            if source in copied or not plan.is_alias(source):
+                self._take_one(plan, stage, platform, plan.key(source))
 
     def _split_shared(self) -> None:
         """Make a core of every stage that several cores read, so that it is built once and not inside each of them."""
@@ -50,6 +52,8 @@ class Cores:
             for need in self._needs.values():
                 plan, stage, platform = need.representative
                 for source in plan.reads(stage):
+                    if plan.is_alias(source) and plan.key(source) not in self._needs:
+                        continue
                     readers.setdefault(plan.key(source), []).append((plan, stage, platform))
             shared = {key for key, found in readers.items() if len(found) > 1 or key in self._needs}
             before = {key: frozenset(need.paths) for key, need in self._needs.items()}

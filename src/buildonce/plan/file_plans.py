@@ -55,6 +55,10 @@ class FilePlan:
         """The first stage of a stage's chain: the one that starts from an external image or scratch."""
         return chain(self.graph, self.graph.stages[stage])[0].index
 
+    def is_alias(self, stage: int) -> bool:
+        """Whether a stage is an external image under another name: an engine has its files without building it."""
+        return self.external(stage) is not None and not self.recipe(stage).steps
+
     def evaluated(self, stage: int) -> Evaluated:
         """A stage's steps with all words expanded."""
         if stage not in self._evaluated:

@@ -97,7 +97,7 @@ def _plan_image(
     verdict = judge(
         chain,
         onbuild=external.onbuild if external else (),
-        mounted=[plan.label(stage) for stage in chain.mounted],
+        mounted=[plan.label(stage) for stage in chain.mounted if not plan.is_alias(stage)],
         system=platform.os,
     )
     base = _plan_base(chain, platform, plan)

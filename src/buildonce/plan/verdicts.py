@@ -14,7 +14,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from buildonce.dockerfile.syntax import Copy, Run
+from buildonce.dockerfile.syntax import Add, Copy, Run
 from buildonce.plan.chains import Chain, ChainStep
 
 _WORD_ENDS = re.compile(r"[\s;&|()<>'\"`=,]+")
@@ -23,6 +23,11 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _CHANGES_TREES = frozenset(
     {"chown", "chmod", "chgrp", "setfacl", "chattr", "rm", "mv", "find", "strip", "upx", "setcap"}
 )
+_BEFORE_PROGRAMS = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "exec"})
+_REDIRECTED = re.compile(r"(?<!<)(?:<(?!<)|>+)\s*([^\s;&|<>()'\"`]+)")
+_TAKE_TEXT = frozenset({"echo", "printf", "set"})
+_TAKE_NAMES = frozenset({"addgroup", "adduser", "apk", "apt", "apt-get", "groupadd", "useradd", "usermod"})
+_TAKE_OWNER_OR_MODE = frozenset({"chgrp", "chmod", "chown"})
 
 
 class VerdictKind(Enum):
@@ -58,7 +63,7 @@ def judge(chain: Chain, *, onbuild: tuple[str, ...], mounted: Sequence[str], sys
 
 
 def _count(tail: list[ChainStep]) -> str:
-    keywords = sorted({step.step.instruction.keyword for step in tail if isinstance(step.step.expanded, Run | Copy)})
+    keywords = sorted({step.step.instruction.keyword for step in tail if isinstance(step.step.expanded, Run | Copy | Add)})
     names = " and ".join(keywords) or "other instructions"
     return f"{names} {'follows' if len(keywords) == 1 else 'follow'}"
 
@@ -99,17 +104,46 @@ def _named(step: ChainStep, copy: ChainStep) -> str | None:
     programs = {posixpath.basename(path) for path in paths}
     around = {parent for path in paths for parent in _parents(path)}
     for command in _commands(step):
-        words = [word for word in _WORD_ENDS.split(command) if word]
+        words = _words(command)
         rewrites = any(posixpath.basename(word) in _CHANGES_TREES for word in words)
-        for word in words:
+        for number, word in enumerate(words):
+            if _is_no_file(words, number, command):
+                continue
             path = posixpath.normpath(posixpath.join(step.step.workdir, word))
             if word in programs or any(fnmatch.fnmatchcase(known, path) for known in paths):
                 return word
             if rewrites and word.startswith(("/", ".")) and path in around:
                 return word
-            if any(path.startswith(known + "/") for known in paths):
+            # A shell looks for a program without a slash in PATH, not in the working directory.
+            if (number or "/" in word) and any(path.startswith(known + "/") for known in paths):
                 return word
     return None
+
+
+def _words(command: str) -> list[str]:
+    """Return a simple command's words, the program first."""
+    words = [word for word in _WORD_ENDS.split(command) if word]
+    start = next((number for number, word in enumerate(words) if word not in _BEFORE_PROGRAMS), 0)
+    return words[start:]
+
+
+def _is_no_file(words: Sequence[str], number: int, command: str) -> bool:
+    """Say whether a word after the program is plainly no file that is read or changed."""
+    word, program = words[number], posixpath.basename(words[0])
+    if not number:
+        return False
+    if word.startswith(("-", "+")):
+        return True
+    if program == "ln" and number < len(words) - 1:  # where a symbolic link leads to is text
+        return not _REDIRECTED.search(command) and any(re.fullmatch("-[a-z]*s[a-z]*|--symbolic", one) for one in words)
+    if any(character in word for character in "/*?["):
+        return False
+    if program in _TAKE_TEXT:
+        return word not in _REDIRECTED.findall(command)
+    if program in _TAKE_NAMES:
+        return "." not in word and not _REDIRECTED.search(command)
+    plain = [one for one in words[1:] if not one.startswith(("-", "+"))]
+    return program in _TAKE_OWNER_OR_MODE and "--reference" not in words and word == plain[0] not in plain[1:]
 
 
 def _commands(step: ChainStep) -> Iterable[str]:
