@@ -13,8 +13,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1: \2/p' $(MAKEFILE_LIST)
 
 check: $(READY) ## style, types, layers, and the tests that need no service
-	$(BIN)/ruff check . scripts/host scripts/schemas
-	$(BIN)/ruff format --check . scripts/host scripts/schemas
+	$(BIN)/ruff check . scripts/host scripts/schemas scripts/tryout
+	$(BIN)/ruff format --check . scripts/host scripts/schemas scripts/tryout
 	$(BIN)/mypy src tests scripts benchmarks $(wildcard examples/*/*.py)
 	$(BIN)/lint-imports
 	$(PYTEST) -m "not host" -n auto

@@ -346,7 +346,7 @@ class _Tree:
 
 
 def _help_for_root() -> str:
-    return "sources are relative to the build context; a copy cannot reach above it"
+    return "sources are relative to the build context; what another step of your build makes has to be there first"
 
 
 def _compile_include(pattern: str) -> IgnoreRules:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from buildonce.errors import UsageError
+from buildonce.dockerfile.problems import SyntaxProblem
+from buildonce.errors import ContextError, UsageError
+from buildonce.oci import Digest
 from buildonce.plan.nodes import BaseOrigin
 from buildonce.plan.verdicts import VerdictKind
-from tests.plan.projects import FakeImages, base_of, image_of, only_core, plan_of
+from tests.plan.projects import FakeContext, FakeImages, base_of, image_of, only_core, plan_of
 
 BUILDER = "FROM gcc AS builder\nWORKDIR /src\nRUN make\n"
 
@@ -121,8 +123,7 @@ def test_an_argument_that_nothing_declares_reaches_no_recipe() -> None:
 
 def test_an_image_under_another_name_is_no_core_of_the_stages_that_read_it() -> None:
     plan = plan_of(
-        "FROM xx AS xx\n"
-        + "FROM gcc AS one\nCOPY --from=xx / /\nRUN make one\n"
+        "FROM xx AS xx\nFROM gcc AS one\nCOPY --from=xx / /\nRUN make one\n"
         + "FROM gcc AS two\nCOPY --from=xx / /\nRUN make two\n"
         + "FROM debian AS app\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n"
     )
@@ -142,3 +143,19 @@ def test_an_image_under_another_name_is_a_core_where_its_files_are_copied_late()
 def test_a_stage_that_another_value_would_choose_is_no_variant(chosen: str, variants: tuple[str, ...]) -> None:
     text = f"ARG BASE=out-linux\nFROM gcc AS out-linux\nFROM gcc AS out-windows\nFROM {chosen} AS all\n"
     assert plan_of(text).variants == variants
+
+
+def test_what_the_context_lacks_is_named_with_the_line_that_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_context: FakeContext, _sources: tuple[str, ...], _exclude: tuple[str, ...]) -> Digest:
+        raise ContextError("`dist` is not in the build context")
+
+    monkeypatch.setattr(FakeContext, "digest", refuse)
+    with pytest.raises(ContextError) as caught:
+        plan_of("FROM gcc AS one\nCOPY dist /\nFROM debian AS app\nCOPY --from=one /x /\nRUN true\n")
+    assert caught.value.notes == ("Dockerfile:2 takes it: `COPY dist /`",)
+
+
+def test_a_base_image_without_its_variable_says_which() -> None:
+    with pytest.raises(SyntaxProblem) as caught:
+        plan_of("ARG VERSION\nFROM debian:$VERSION AS app\n")
+    assert "`VERSION` has no value" in str(caught.value.diagnostics[0].help)

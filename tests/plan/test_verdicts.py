@@ -102,6 +102,9 @@ IN_THE_COPIED_DIRECTORY = {
     "a file there": ("RUN pip install -r requirements.txt\n", VerdictKind.ENGINE),
     "a package from a file there": ("RUN apk add --allow-untrusted x.apk\n", VerdictKind.ENGINE),
     "a word that may be a file": ("RUN make install\n", VerdictKind.ENGINE),
+    "an option of the shell": ("RUN set -eo pipefail && true\n", VerdictKind.PROVE),
+    "what another program prints": ("RUN echo $(cat settings) > /x\n", VerdictKind.ENGINE),
+    "what another program prints, in backticks": ("RUN apk add `cat packages`\n", VerdictKind.ENGINE),
     "all that is there": ("RUN echo * > /list\n", VerdictKind.ENGINE),
     "an owner as a file has it": ("RUN chown --reference=one two\n", VerdictKind.ENGINE),
 }

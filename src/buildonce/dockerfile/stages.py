@@ -255,8 +255,14 @@ class _Resolver:
         except Error as error:
             stage = self.dockerfile.find_stage(source.name)
             written = typed.image if isinstance(typed, From) else source.name
-            known = f"a stage named `{stage.name}` exists; FROM finds it in lower case only" if stage else error.help
+            known = f"a stage named `{stage.name}` exists; FROM finds it in lower case only" if stage else None
+            known = known or (_help_for_unset(self._unset(typed)) if isinstance(typed, From) else None) or error.help
             self._report(typed, Fault("DF035", error.message, needle=written, help=known))
+
+    def _unset(self, from_: From) -> tuple[str, ...]:
+        """Return the variables of a FROM that have no value, or an empty one."""
+        used = expand(from_.image, {}, escape=self.dockerfile.escape).unset
+        return tuple(sorted(name for name in used if not self.scope.values.get(name)))
 
     def _forward(self, stage: Stage, dependency: Dependency) -> Diagnostic:
         index = dependency.source.index if isinstance(dependency.source, StageSource) else 0
@@ -290,6 +296,14 @@ def _blank_base(from_: From) -> Fault:
         needle=from_.image,
         help="give the ARG before FROM a default, or pass it as a build argument",
     )
+
+
+def _help_for_unset(names: tuple[str, ...]) -> str | None:
+    if not names:
+        return None
+    listed = " and ".join(f"`{name}`" for name in names)
+    verb = "has" if len(names) == 1 else "have"
+    return f"{listed} {verb} no value: give the ARG before FROM a default, or pass `--build-arg {names[0]}=VALUE`"
 
 
 def _variable_in_from(name: str) -> Fault:

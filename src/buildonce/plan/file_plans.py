@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
 from buildonce.dockerfile.stages import ImageSource, Source, StageGraph, StageSource, chain, reachable
 from buildonce.dockerfile.syntax import Copy, Run
+from buildonce.errors import ContextError
 from buildonce.oci import Platform
 from buildonce.plan.chains import Chain, make_chain
 from buildonce.plan.images import ExternalImage
@@ -121,8 +122,17 @@ class FilePlan:
     ) -> tuple[StepRecipe, ...]:
         """Return the recipes of these steps; ``read`` overrides what stands for a source's content."""
         inputs = Inputs(context=self._context.digest, read=read or self.source_key)
-        described = (describe_step(step, inputs, with_metadata=with_metadata) for step in steps)
+        described = (self._describe(step, inputs, with_metadata=with_metadata) for step in steps)
         return tuple(recipe for recipe in described if recipe is not None)
+
+    def _describe(self, step: Step, inputs: Inputs, *, with_metadata: bool) -> StepRecipe | None:
+        try:
+            return describe_step(step, inputs, with_metadata=with_metadata)
+        except ContextError as error:
+            instruction = step.instruction.instruction
+            place = f"{self.graph.dockerfile.path}:{instruction.span.start}"
+            error.notes = error.notes or (f"{place} takes it: `{instruction.original}`",)
+            raise
 
     def source_key(self, source: Source) -> str:
         """The key of a stage, or the digest of an image: what stands for its content in a recipe."""

@@ -25,7 +25,8 @@ _CHANGES_TREES = frozenset(
 )
 _BEFORE_PROGRAMS = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "exec"})
 _REDIRECTED = re.compile(r"(?<!<)(?:<(?!<)|>+)\s*([^\s;&|<>()'\"`]+)")
-_TAKE_TEXT = frozenset({"echo", "printf", "set"})
+_SUBSTITUTED = re.compile(r"\$\(|[<>]\(|`")
+_TAKE_TEXT = frozenset({"echo", "printf"})
 _TAKE_NAMES = frozenset({"addgroup", "adduser", "apk", "apt", "apt-get", "groupadd", "useradd", "usermod"})
 _TAKE_OWNER_OR_MODE = frozenset({"chgrp", "chmod", "chown"})
 
@@ -63,7 +64,9 @@ def judge(chain: Chain, *, onbuild: tuple[str, ...], mounted: Sequence[str], sys
 
 
 def _count(tail: list[ChainStep]) -> str:
-    keywords = sorted({step.step.instruction.keyword for step in tail if isinstance(step.step.expanded, Run | Copy | Add)})
+    keywords = sorted(
+        {step.step.instruction.keyword for step in tail if isinstance(step.step.expanded, Run | Copy | Add)}
+    )
     names = " and ".join(keywords) or "other instructions"
     return f"{names} {'follows' if len(keywords) == 1 else 'follow'}"
 
@@ -130,7 +133,7 @@ def _words(command: str) -> list[str]:
 def _is_no_file(words: Sequence[str], number: int, command: str) -> bool:
     """Say whether a word after the program is plainly no file that is read or changed."""
     word, program = words[number], posixpath.basename(words[0])
-    if not number:
+    if not number or _SUBSTITUTED.search(command):
         return False
     if word.startswith(("-", "+")):
         return True
@@ -138,6 +141,8 @@ def _is_no_file(words: Sequence[str], number: int, command: str) -> bool:
         return not _REDIRECTED.search(command) and any(re.fullmatch("-[a-z]*s[a-z]*|--symbolic", one) for one in words)
     if any(character in word for character in "/*?["):
         return False
+    if program == "set":
+        return word == "pipefail"
     if program in _TAKE_TEXT:
         return word not in _REDIRECTED.findall(command)
     if program in _TAKE_NAMES:
