@@ -124,8 +124,8 @@ def test_an_argument_that_nothing_declares_reaches_no_recipe() -> None:
 def test_an_image_under_another_name_is_no_core_of_the_stages_that_read_it() -> None:
     plan = plan_of(
         "FROM xx AS xx\nFROM gcc AS one\nCOPY --from=xx / /\nRUN make one\n"
-        + "FROM gcc AS two\nCOPY --from=xx / /\nRUN make two\n"
-        + "FROM debian AS app\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n"
+        "FROM gcc AS two\nCOPY --from=xx / /\nRUN make two\n"
+        "FROM debian AS app\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n"
     )
     assert [core.name for core in plan.cores.values()] == ["one", "two"]
 

@@ -137,6 +137,8 @@ def _text(step: Step) -> str:
 def _metadata_text(step: Step) -> str:
     """Return a metadata instruction with its variables put in: a changed argument it uses must change the text."""
     words: Mapping[str, object] = {
-        name: getattr(step.expanded, name) for name in step.expanded.__struct_fields__ if name != "instruction"
+        name: getattr(step.expanded, name)
+        for name in step.expanded.__struct_fields__
+        if name != "instruction"
     }
     return f"{step.instruction.keyword} {words!r}"
