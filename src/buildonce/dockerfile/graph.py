@@ -23,10 +23,14 @@ class StageSource(Struct, frozen=True, kw_only=True):
 
 
 class ImageSource(Struct, frozen=True, kw_only=True):
-    """An image outside of the Dockerfile; ``name`` is as written, variables expanded."""
+    """An image outside of the Dockerfile; ``name`` is as written, variables expanded.
+
+    Where a named context stands in for it, ``context`` is what is written, and ``name`` the context's address.
+    """
 
     name: str
     platform: Platform
+    context: str = ""
 
 
 class ContextSource(Struct, frozen=True, kw_only=True):

@@ -49,10 +49,12 @@ __all__ = [
     "StageSource",
     "chain",
     "check_stage",
+    "familiar_context_name",
     "final_stages",
     "reachable",
     "resolve_stages",
     "undefined_stage_diagnostic",
+    "used_contexts",
 ]
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -65,14 +67,15 @@ def resolve_stages(
     build_args: Mapping[str, str],
     target_platform: Platform,
     build_platform: Platform,
-    named_contexts: Collection[str] = (),
+    named_contexts: Collection[str] | Mapping[str, str] = (),
     target: str = "",
 ) -> StageGraph:
     """Return the graph of the Dockerfile's stages.
 
-    ``named_contexts`` are the names of additional build contexts, which go before stages and images of these names;
-    ``target`` is what ``$TARGETSTAGE`` says. Raises `SyntaxProblem` for what BuildKit refuses whatever the target is;
-    see `check_stage` for what it refuses only where it is needed.
+    ``named_contexts`` are the names of additional build contexts, which go before stages and images of these names; a
+    mapping gives the addresses of those that are images, and nothing for others. ``target`` is what ``$TARGETSTAGE``
+    says. Raises `SyntaxProblem` for what BuildKit refuses whatever the target is; see `check_stage` for what it refuses
+    only where it is needed.
     """
     predefined = predefined_args(target_platform, build_platform, build_args, target or dockerfile.stages[-1].name)
     scope = _GlobalScope(dockerfile, build_args, predefined)
@@ -125,16 +128,18 @@ class _Resolver:
     scope: _GlobalScope
     target_platform: Platform
     build_platform: Platform
-    named_contexts: Collection[str]
+    named_contexts: Collection[str] | Mapping[str, str]
     lines: tuple[str, ...] = ()
-    contexts: frozenset[str] = frozenset()
+    contexts: Mapping[str, str] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
     resolved: list[ResolvedStage] = field(default_factory=list)
     faults: list[Diagnostic] = field(default_factory=list)
 
     def resolve(self) -> tuple[ResolvedStage, ...]:
         self.lines = source_lines(self.dockerfile.text)
-        self.contexts = frozenset(_familiar(name) for name in self.named_contexts)
+        given = self.named_contexts
+        addresses = given if isinstance(given, Mapping) else dict.fromkeys(given, "")
+        self.contexts = {familiar_context_name(name): address for name, address in addresses.items()}
         bases = [self._base(stage) for stage in self.dockerfile.stages]
         platforms: list[Platform] = []
         for stage, (base, platform, from_args) in zip(self.dockerfile.stages, bases, strict=True):
@@ -154,7 +159,7 @@ class _Resolver:
         base = self._source(image or "scratch", platform, self.known.get(image))
         if stage.name:
             if self._is_context(stage.name):
-                base = ContextSource(name=stage.name, platform=platform)
+                base = self._context(stage.name, platform)
             self.known[stage.name] = stage.index
         self._check_image(from_, base)
         is_scratch = isinstance(base, ScratchSource)
@@ -171,11 +176,11 @@ class _Resolver:
             return self.target_platform, used
 
     def _stage(self, stage: Stage, base: Source, platform: Platform, from_args: frozenset[str]) -> ResolvedStage:
-        is_replaced = isinstance(base, ContextSource) and stage.name is not None and self._is_context(stage.name)
+        is_replaced = stage.name is not None and self._is_context(stage.name)
         triggers = () if is_replaced else tuple(self._triggers(stage, base))
         instructions = () if is_replaced else (*triggers, *stage.instructions)
         place = locate(self.lines, stage.from_.span, stage.name if is_replaced and stage.name else stage.from_.image)
-        name = stage.from_.image if isinstance(base, StageSource | ScratchSource) else base.name
+        name = stage.from_.image if isinstance(base, StageSource | ScratchSource) else _name(base)
         first = Dependency(kind="from", stage=stage.index, source=base, name=name, instruction=stage.from_, place=place)
         uses = tuple(one for typed in instructions for one in self._uses(stage, typed))
         return ResolvedStage(
@@ -192,7 +197,9 @@ class _Resolver:
 
     def _triggers(self, stage: Stage, base: Source) -> Iterator[TypedInstruction]:
         """Yield what the base stage's ONBUILD instructions make this stage begin with."""
-        for typed in self.dockerfile.stages[base.index].instructions if isinstance(base, StageSource) else ():
+        if not isinstance(base, StageSource) or self.resolved[base.index].is_replaced:
+            return
+        for typed in self.dockerfile.stages[base.index].instructions:
             if isinstance(typed, Onbuild):
                 try:
                     yield parse_trigger(typed.expression, stage.from_.span)
@@ -241,14 +248,20 @@ class _Resolver:
         if name == "scratch":
             return ScratchSource()
         if self._is_context(name):
-            return ContextSource(name=name, platform=platform)
+            return self._context(name, platform)
         return ImageSource(name=name, platform=platform)
 
     def _is_context(self, name: str) -> bool:
-        return name.lower() not in _RESERVED and _familiar(name) in self.contexts
+        return name.lower() not in _RESERVED and familiar_context_name(name) in self.contexts
+
+    def _context(self, name: str, platform: Platform) -> Source:
+        address = self.contexts[familiar_context_name(name)]
+        if address:
+            return ImageSource(name=address, platform=platform, context=name)
+        return ContextSource(name=name, platform=platform)
 
     def _check_image(self, typed: TypedInstruction, source: Source) -> None:
-        if not isinstance(source, ImageSource):
+        if not isinstance(source, ImageSource) or source.context:
             return
         try:
             parse_reference(source.name)
@@ -284,7 +297,19 @@ def _is_forward(dependency: Dependency) -> bool:
     return isinstance(dependency.source, StageSource) and dependency.source.index > dependency.stage
 
 
-def _familiar(name: str) -> str:
+def _name(source: ImageSource | ContextSource) -> str:
+    return (source.context or source.name) if isinstance(source, ImageSource) else source.name
+
+
+def used_contexts(graph: StageGraph) -> frozenset[str]:
+    """Return the named contexts that stand in for something in the Dockerfile, by their familiar names."""
+    sources = [one.source for one in graph.dependencies]
+    named = [one.name for one in sources if isinstance(one, ContextSource)]
+    named += [one.context for one in sources if isinstance(one, ImageSource) and one.context]
+    return frozenset(familiar_context_name(name) for name in named)
+
+
+def familiar_context_name(name: str) -> str:
     """Return a named context's name as Docker shortens image names; so `alpine` and `alpine:latest` are one."""
     return name.removeprefix("docker.io/").removeprefix("library/").removesuffix(":latest")
 
