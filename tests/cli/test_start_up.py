@@ -23,6 +23,7 @@ def test_the_version_loads_next_to_nothing(tmp_path: Path) -> None:
         "buildonce.cli",
         "buildonce.cli.main",
         "buildonce.cli.build",
+        "buildonce.cli.explain",
         "buildonce.cli.plan",
         "buildonce.cli.options",
         "buildonce.errors",

@@ -20,12 +20,11 @@ from buildonce.oci import (
     parse_platform,
 )
 from buildonce.plan.file_plans import images_needed
-from buildonce.plan.images import ExternalImage
+from buildonce.plan.images import ExternalImage, parse_image_address
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
 from buildonce.plan.planning import find_variants, make_graphs, make_plan
 from buildonce.plan.recipes import FileInput
-from buildonce.plan.sources import Request, SourceFile
-from buildonce.reference import parse_reference
+from buildonce.plan.sources import NamedContext, Request, SourceFile
 
 AMD64, ARM64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
 
@@ -36,10 +35,16 @@ class FakeContext:
 
     contents: Mapping[str, str] = field(default_factory=dict)
 
-    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
-        return digest_of(repr((sorted(self._selected(sources).items()), exclude)).encode())
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
+        return digest_of(repr((sorted(self._selected(sources).items()), exclude, parents)).encode())
 
-    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:  # noqa: ARG002
+    def files(
+        self,
+        sources: tuple[str, ...],
+        exclude: tuple[str, ...],  # noqa: ARG002
+        *,
+        parents: bool = False,  # noqa: ARG002
+    ) -> tuple[FileInput, ...]:
         return tuple(
             FileInput(path, "file", 0o644, digest_of(content.encode()))
             for path, content in sorted(self._selected(sources).items())
@@ -74,7 +79,7 @@ class FakeImages:
         content = msgspec.json.encode(config)
         descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest_of(content), size=len(content))
         return ExternalImage(
-            reference=parse_reference(name),
+            reference=parse_image_address(name),
             platform=platform,
             digest=Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest()),
             pinned=Digest("sha256:" + hashlib.sha256(f"index {text}".encode()).hexdigest()),
@@ -93,6 +98,7 @@ def plan_of(
     build_args: Mapping[str, str] | None = None,
     paths: Sequence[str] = (),
     folder: str = "",
+    named_contexts: Mapping[str, NamedContext] | None = None,
 ) -> Plan:
     """Return the plan for these Dockerfiles, all with the same context."""
     names = list(paths) or ["Dockerfile", *(f"Dockerfile.{number}" for number in range(1, len(texts)))]
@@ -106,6 +112,7 @@ def plan_of(
         build_platform=AMD64,
         variants=tuple(variants),
         build_args=dict(build_args or {}),
+        named_contexts=dict(named_contexts or {}),
     )
     graphs = make_graphs(request)
     known = images or FakeImages()

@@ -23,6 +23,7 @@ class Asked:
     variants: tuple[str, ...]
     platforms: tuple[str, ...]
     build_args: tuple[str, ...]
+    build_contexts: tuple[str, ...]
     build_platform: str
     cache: str | None
     push: str | None
@@ -51,6 +52,9 @@ def project_options(command: Callable[..., None]) -> Callable[..., None]:
                          help="A target platform; repeat it or separate with commas. [default: this machine's]"),
             click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE",
                          help="A build argument, as `docker build` takes it."),
+            click.option("--build-context", "build_contexts", multiple=True, metavar="NAME=VALUE",
+                         help="What stands in for a stage or image: a folder, docker-image://REFERENCE, "
+                              "oci-layout://PATH, Git or URL; as `docker buildx build` takes it."),
             click.option("--build-platform", default="linux/amd64", show_default=True, metavar="OS/ARCH",
                          help="What $BUILDPLATFORM means; the same on every machine that shares a cache."),
             click.option("--cache", metavar="STORE",

@@ -22,6 +22,7 @@ from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
 from buildonce.run.git import commit_id, version
+from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import OWN_FOLDER, Project, load_project
 from buildonce.run.state import State, state_folder
 from buildonce.store.opening import LayoutLocation, open_store, parse_store
@@ -45,6 +46,7 @@ def make_request(asked: Asked, project: Project) -> Request:
         build_platform=parse_platform(asked.build_platform),
         variants=split_commas(asked.variants),
         build_args=parse_build_args(asked.build_args, dict(os.environ)),
+        named_contexts=load_named_contexts(asked.build_contexts),
     )
 
 

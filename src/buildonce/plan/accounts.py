@@ -10,16 +10,18 @@ import re
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.dockerfile.evaluation import Step
-from buildonce.dockerfile.stages import ImageSource, Source, StageSource
+from buildonce.dockerfile.stages import ContextSource, ImageSource, Source, StageSource
 from buildonce.dockerfile.syntax import Arg, Copy, Env, Run
 from buildonce.oci import Digest
 from buildonce.plan.file_plans import FilePlan, Images
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
 from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_image_step
 from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
-from buildonce.plan.sources import ContextFiles, Request
+from buildonce.plan.secrecy import conceal, hide_credentials
+from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext, Request
 
 UNRESOLVED = "unresolved:"
 """How the digest of an image begins that nobody could be asked for: only its name is compared."""
@@ -102,9 +104,11 @@ class Accountant:
     """Gives the account of any node of a plan that was made from the same request, graphs and images."""
 
     def __init__(self, request: Request, graphs: Graphs, images: Images) -> None:
-        self._contexts = [_Listed(file.context) for file in request.files]
+        self._listed: dict[str, tuple[FileInput, ...]] = {}
+        contexts = [_Listed(file.context, self._listed) for file in request.files]
+        named = {name: self._listing(context) for name, context in request.named_contexts.items()}
         self._plans = {
-            (number, platform): FilePlan(number, graph, self._contexts[number], images)
+            (number, platform): FilePlan(number, graph, contexts[number], images, named)
             for (number, platform), graph in graphs.items()
         }
 
@@ -119,7 +123,7 @@ class Accountant:
             key=node.key,
             root=root,
             stages=stages.found,
-            files=self._files(node.file, stages),
+            files=self._files(stages),
             paths=node.paths,
         )
 
@@ -140,7 +144,7 @@ class Accountant:
             key=node.key,
             root=root,
             stages=stages.found,
-            files=self._files(node.file, stages),
+            files=self._files(stages),
         )
 
     def image(self, node: ImageNode, cores: Mapping[int, CoreNode]) -> Account:
@@ -158,30 +162,37 @@ class Accountant:
             key=key,
             root=root,
             stages=stages.found,
-            files=self._files(node.file, stages),
+            files=self._files(stages),
             cores=reads,
         )
 
-    def _files(self, file: int, stages: _Stages) -> Mapping[str, tuple[FileInput, ...]]:
-        listed = self._contexts[file].listed
-        named = (step.recipe.files for stage in stages.found.values() for step in stage.steps)
-        return {digest: listed[digest] for text in named for digest in _DIGEST.findall(text)}
+    def _listing(self, named: NamedContext) -> NamedContext:
+        return replace(named, files=_Listed(named.files, self._listed)) if isinstance(named, FolderContext) else named
+
+    def _files(self, stages: _Stages) -> Mapping[str, tuple[FileInput, ...]]:
+        recipes = [step.recipe for stage in stages.found.values() for step in stage.steps]
+        texts = [text for recipe in recipes for text in (recipe.files, *recipe.reads)]
+        texts += [stage.origin for stage in stages.found.values()]
+        digests = {digest for text in texts for digest in _DIGEST.findall(text)}
+        return {digest: self._listed[digest] for digest in sorted(digests) if digest in self._listed}
 
 
 class _Listed:
-    """A build context that remembers which files it gave a digest of."""
+    """A build context that lists, by digest, the files that it was asked for."""
 
-    def __init__(self, context: ContextFiles) -> None:
+    def __init__(self, context: ContextFiles, listed: dict[str, tuple[FileInput, ...]]) -> None:
         self._context = context
-        self.listed: dict[str, tuple[FileInput, ...]] = {}
+        self._listed = listed
 
-    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
-        digest = self._context.digest(sources, exclude)
-        self.listed[digest] = self._context.files(sources, exclude)
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
+        digest = self._context.digest(sources, exclude, parents=parents)
+        self._listed[digest] = self.files(sources, exclude, parents=parents)
         return digest
 
-    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
-        return self._context.files(sources, exclude)
+    def files(
+        self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False
+    ) -> tuple[FileInput, ...]:
+        return self._context.files(sources, exclude, parents=parents)
 
 
 class _Stages:
@@ -218,13 +229,14 @@ class _Stages:
             base=self._name(first.base),
             written=written,
             origin=self._depend(first.base),
-            arguments={name: values.get(name, "") for name in sorted(first.from_args)},
+            arguments={name: conceal(name, values.get(name, "")) for name in sorted(first.from_args)},
             given=tuple(sorted(name for name in first.from_args if name in graph.build_args)),
             lines={place: line for stage in stages for place, line in _lines(self.plan.evaluated(stage).steps)},
             steps=tuple(self._step(step, recipe) for step, recipe in steps),
         )
 
     def _step(self, step: Step, recipe: StepRecipe) -> StepAccount:
+        is_run = isinstance(step.expanded, Run)
         # What a late copy of a base reads is no input of the base.
         reads = tuple(Read(name, key) for name, key in zip(_read_names(step), recipe.reads, strict=False))
         for dependency in step.dependencies:
@@ -234,7 +246,7 @@ class _Stages:
             line=step.instruction.span.start,
             text=step.instruction.instruction.original,
             recipe=recipe,
-            args=dict(step.args) if isinstance(step.expanded, Run) else {},
+            args={name: conceal(name, value) for name, value in step.args.items()} if is_run else {},
             reads=reads,
         )
 
@@ -245,8 +257,8 @@ class _Stages:
         match source:
             case StageSource(index=index):
                 return self.plan.label(index)
-            case ImageSource(name=name):
-                return name
+            case ImageSource(name=name) | ContextSource(name=name):
+                return hide_credentials(name)
             case _:
                 return "scratch"
 

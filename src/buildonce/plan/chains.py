@@ -117,7 +117,7 @@ def _kind(step: Step, inside: set[int]) -> tuple[StepKind, int | None]:
             source = step.dependencies[0].source
             if isinstance(source, StageSource) and source.index not in inside:
                 return StepKind.LATE_COPY, source.index
-            # From an external image, or from a stage of the chain itself: the engine has both at hand.
+            # From an external image, a named context or a stage of the chain itself: the engine has them at hand.
             return StepKind.ENGINE, None
         case Workdir():
             return StepKind.WORKDIR, None

@@ -6,15 +6,26 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
-from buildonce.dockerfile.stages import ImageSource, Source, StageGraph, StageSource, chain, reachable
+from buildonce.dockerfile.stages import (
+    ContextSource,
+    ImageSource,
+    Source,
+    StageGraph,
+    StageSource,
+    chain,
+    familiar_context_name,
+    reachable,
+)
 from buildonce.dockerfile.syntax import Copy, Run
 from buildonce.errors import ContextError
 from buildonce.oci import Platform
 from buildonce.plan.chains import Chain, make_chain
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
-from buildonce.plan.sources import ContextFiles
-from buildonce.plan.stage_recipes import Inputs, ReadKey, describe_step
+from buildonce.plan.secrecy import hide_credentials
+from buildonce.plan.settings import foreign_frontend, settings
+from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext
+from buildonce.plan.stage_recipes import Inputs, Reading, ReadKey, describe_step, unpinned_sources
 
 Images = Mapping[tuple[str, Platform], ExternalImage]
 
@@ -27,14 +38,25 @@ def images_needed(graph: StageGraph, stage: int) -> frozenset[tuple[str, Platfor
     return frozenset((source.name, source.platform) for source in sources if isinstance(source, ImageSource))
 
 
+_ALL = Reading()
+
+
 class FilePlan:
     """What planning knows of one Dockerfile for one target platform; everything is computed once, when asked for."""
 
-    def __init__(self, file: int, graph: StageGraph, context: ContextFiles, images: Images) -> None:
+    def __init__(
+        self,
+        file: int,
+        graph: StageGraph,
+        context: ContextFiles,
+        images: Images,
+        named_contexts: Mapping[str, NamedContext] | None = None,
+    ) -> None:
         self.file = file
         self.graph = graph
         self._context = context
         self._images = images
+        self._named = named_contexts or {}
         self._evaluated: dict[int, Evaluated] = {}
         self._keys: dict[int, Key] = {}
         self._chains: dict[int, Chain] = {}
@@ -106,11 +128,18 @@ class FilePlan:
 
     def recipe(self, stage: int) -> Recipe:
         """The recipe of all files of a stage."""
+        steps = self.describe(self.evaluated(stage).steps)
+        return self.recipe_of("stage", self.platform(stage), self.origin(stage), steps)
+
+    def recipe_of(self, kind: str, platform: Platform, origin: str, steps: tuple[StepRecipe, ...]) -> Recipe:
+        """Return a recipe of these steps, with what else decides how an engine carries them out."""
         return Recipe(
-            kind="stage",
-            platform=str(self.platform(stage)),
-            origin=self.origin(stage),
-            steps=self.describe(self.evaluated(stage).steps),
+            kind=kind,
+            platform=str(platform),
+            origin=origin,
+            steps=steps,
+            frontend=foreign_frontend(self.graph) if steps else "",
+            settings=settings(self.graph) if steps else {},
         )
 
     def origin(self, stage: int) -> str:
@@ -134,15 +163,32 @@ class FilePlan:
             error.notes = error.notes or (f"{place} takes it: `{instruction.original}`",)
             raise
 
-    def source_key(self, source: Source) -> str:
-        """The key of a stage, or the digest of an image: what stands for its content in a recipe."""
+    def source_key(self, source: Source, reading: Reading = _ALL, /) -> str:
+        """What stands in a recipe for the content of what is read: a stage's key, an image's digest, a folder's files.
+
+        What an engine fetches by itself has only its address.
+        """
         match source:
             case StageSource(index=index):
                 return self.key(index)
             case ImageSource(name=name, platform=platform):
                 return self._images[(name, platform)].digest
+            case ContextSource(name=name):
+                return self._named_key(self._named[familiar_context_name(name)], reading)
             case _:
                 return "scratch"
+
+    def _named_key(self, named: NamedContext, reading: Reading) -> str:
+        if not isinstance(named, FolderContext):
+            return f"address:{hide_credentials(named.address)}"
+        digest = named.files.digest(reading.sources or (".",), reading.exclude, parents=reading.parents)
+        return f"files:{digest}"
+
+    def unpinned(self, stage: int) -> frozenset[str]:
+        """Return the addresses that building a stage reads from, whose content no key covers."""
+        members = reachable(self.graph, self.graph.stages[stage])
+        steps = (step for member in members for step in self.evaluated(member.index).steps)
+        return frozenset(hide_credentials(source) for step in steps for source in unpinned_sources(step))
 
     def _base_state(self, stage: int) -> BaseState:
         base = self.graph.stages[stage].base

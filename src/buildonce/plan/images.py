@@ -7,18 +7,43 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from buildonce.oci import Descriptor, Digest, Manifest, Platform
-from buildonce.reference import Reference
+from buildonce.oci import Descriptor, Digest, Manifest, Platform, parse_digest
+from buildonce.reference import Reference, parse_reference
+
+LAYOUT_SCHEME = "oci-layout://"
+
+
+class LayoutReference(Struct, frozen=True):
+    """An image in an OCI layout on disk, at an absolute ``path``, by its tag or digest."""
+
+    path: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{LAYOUT_SCHEME}{self.path}{'@' if ':' in self.name else ':'}{self.name}"
+
+
+def parse_image_address(address: str) -> Reference | LayoutReference:
+    """Return what an image's name in a Dockerfile, or the address of a named context, refers to.
+
+    In an ``oci-layout://PATH[:TAG][@DIGEST]`` the digest counts, and the tag is ``latest`` without either, as
+    buildx has it. Raises `UsageError`.
+    """
+    if not address.startswith(LAYOUT_SCHEME):
+        return parse_reference(address)
+    rest, _, digest = address.removeprefix(LAYOUT_SCHEME).partition("@")
+    path, _, tag = rest.partition(":")
+    return LayoutReference(path, parse_digest(digest) if digest else tag or "latest")
 
 
 class ExternalImage(Struct, frozen=True, kw_only=True):
-    """An image in a registry, for one platform.
+    """An image in a registry, or in a layout that is a named context, for one platform.
 
     ``digest`` is that of the platform's manifest, and what keys cover; ``pinned`` is what its tag resolved to (an
     index, or the manifest itself), and what an engine is given instead of the tag.
     """
 
-    reference: Reference
+    reference: Reference | LayoutReference
     platform: Platform
     digest: Digest
     pinned: Digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from buildonce.dockerfile.stages import Source, StageGraph, StageSource, resolve_stages
+from buildonce.dockerfile.stages import ContextSource, Source, StageGraph, StageSource, resolve_stages
 from buildonce.dockerfile.syntax import Copy
 from buildonce.oci import Platform
 from buildonce.plan.chains import Chain, ChainStep, StepKind
@@ -12,10 +12,12 @@ from buildonce.plan.core_needs import Cores
 from buildonce.plan.file_plans import FilePlan, Images, core_paths
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
-from buildonce.plan.sources import Request
-from buildonce.plan.stage_recipes import describe_late_copy
+from buildonce.plan.sources import ImageContext, Request
+from buildonce.plan.stage_recipes import Reading, describe_late_copy
 from buildonce.plan.variants import Variant, default_variants, select_variants
 from buildonce.plan.verdicts import VerdictKind, judge
+
+_ALL = Reading()
 
 Graphs = Mapping[tuple[int, Platform], StageGraph]
 
@@ -25,12 +27,17 @@ CORE = "core"
 
 def make_graphs(request: Request) -> Graphs:
     """Return the stage graph of each Dockerfile for each platform. Raises `DockerfileError`."""
+    addresses = {
+        name: context.address if isinstance(context, ImageContext) else ""
+        for name, context in request.named_contexts.items()
+    }
     return {
         (number, platform): resolve_stages(
             file.dockerfile,
             build_args=request.build_args,
             target_platform=platform,
             build_platform=request.build_platform,
+            named_contexts=addresses,
         )
         for number, file in enumerate(request.files)
         for platform in request.platforms
@@ -49,7 +56,7 @@ def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
     """Return the plan for ``request``, whose external images are ``images``."""
     wanted, shaping = find_variants(request, graphs)
     files = {
-        (number, platform): FilePlan(number, graph, request.files[number].context, images)
+        (number, platform): FilePlan(number, graph, request.files[number].context, images, request.named_contexts)
         for (number, platform), graph in graphs.items()
     }
     cores = Cores(
@@ -62,12 +69,26 @@ def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
         for variant in wanted
         for platform in request.platforms
     ]
+    unpinned = {
+        address
+        for variant in wanted
+        for platform in request.platforms
+        for address in files[(variant.file, platform)].unpinned(variant.stage)
+    }
     bases = {base.key: base for _, base, _ in reversed(planned) if base is not None}
     needed = [core for _, _, found in planned for core in found]
     return Plan(
         cores=_with_needs(needed, cores, files),
         bases=dict(reversed(bases.items())),
         images=tuple(image for image, _, _ in planned),
+        warnings=tuple(_warn_unpinned(address) for address in sorted(unpinned)),
+    )
+
+
+def _warn_unpinned(address: str) -> str:
+    return (
+        f"ADD reads `{address}`, which nothing pins: what is built once is used again even if the content there "
+        "changes; give it a --checksum, or name a Git commit"
     )
 
 
@@ -98,6 +119,7 @@ def _plan_image(
         chain,
         onbuild=external.onbuild if external else (),
         mounted=[plan.label(stage) for stage in chain.mounted if not plan.is_alias(stage)],
+        root_context=_root_context(chain, plan),
         system=platform.os,
     )
     base = _plan_base(chain, platform, plan)
@@ -117,12 +139,18 @@ def _plan_image(
     return image, None if verdict.kind is VerdictKind.ENGINE else base, tuple(needed.values())
 
 
+def _root_context(chain: Chain, plan: FilePlan) -> str:
+    """Return the named context, no image, that a chain starts from; nothing if it starts from something else."""
+    base = plan.graph.stages[chain.stages[0]].base
+    return base.name if isinstance(base, ContextSource) else ""
+
+
 def _plan_base(chain: Chain, platform: Platform, plan: FilePlan) -> BaseNode:
     root = chain.stages[0]
     external = plan.external(root)
     steps = chain.steps[: chain.engine_end]
     described = tuple(recipe for step in steps for recipe in describe_base_step(step, plan))
-    recipe = Recipe(kind="base", platform=str(platform), origin=plan.origin(root), steps=described)
+    recipe = plan.recipe_of("base", platform, plan.origin(root), described)
     stage = steps[-1].stage if steps else root
     origin = BaseOrigin.ENGINE if steps else BaseOrigin.IMAGE if external else BaseOrigin.SCRATCH
     after = tuple(step.span for step in chain.trailing if step.stage == stage)
@@ -152,13 +180,14 @@ def describe_base_step(step: ChainStep, plan: FilePlan) -> tuple[StepRecipe, ...
 def _image_recipe(chain: Chain, platform: Platform, plan: FilePlan, cores: Mapping[int, CoreNode]) -> Recipe:
     """Return the recipe of a whole chain; what it takes from cores counts by content, which is known later."""
     steps = tuple(recipe for step in chain.steps for recipe in describe_image_step(step, plan, cores))
-    return Recipe(kind="image", platform=str(platform), origin=plan.origin(chain.stages[0]), steps=steps)
+    return plan.recipe_of("image", platform, plan.origin(chain.stages[0]), steps)
 
 
 def describe_image_step(step: ChainStep, plan: FilePlan, cores: Collection[int]) -> tuple[StepRecipe, ...]:
     """Return a step's part in the recipe of an image that an engine builds; ``cores`` are the stages that are cores."""
 
-    def read(source: Source) -> str:
-        return CORE if isinstance(source, StageSource) and source.index in cores else plan.source_key(source)
+    def read(source: Source, reading: Reading = _ALL, /) -> str:
+        is_core = isinstance(source, StageSource) and source.index in cores
+        return CORE if is_core else plan.source_key(source, reading)
 
     return plan.describe((step.step,), with_metadata=True, read=read)

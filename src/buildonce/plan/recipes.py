@@ -12,7 +12,7 @@ from typing import NewType
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 """Version of recipes and keys; a change of what they cover or how they are written raises it."""
 
 Key = NewType("Key", str)
@@ -31,9 +31,11 @@ class FileInput(msgspec.Struct, frozen=True, array_like=True):
 class StepRecipe(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instruction's part: its canonical text and what it reads.
 
-    ``environment``, ``workdir``, ``user`` and ``shell`` are those in force, for the instructions that they can
-    affect. ``reads`` are the keys of stages and digests of images that it takes files from, in order. ``files`` is
-    the digest of the context files that it selects.
+    ``text`` is the keyword, flags and words, with JSON for every value. ``environment``, ``workdir``, ``user`` and
+    ``shell`` are those in force, for the instructions that they can affect; a RUN sees every argument that is declared
+    before it, whether or not its text names it. ``reads`` are the keys of stages, and the digests of images and of
+    files of named contexts, that it takes files from, in order. ``files`` is the digest of the context files that it
+    selects.
     """
 
     text: str
@@ -51,7 +53,8 @@ class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
     ``kind`` is ``stage``, ``core``, ``base`` or ``image``. ``origin`` is where the first instruction starts from: a
     stage's key, an external image's digest or ``scratch``. ``paths`` are the files a core takes from its stage,
     ``with_parents`` says whether the directories on the way to them count. ``cores`` are the digests of the contents
-    of the cores that an engine-built image takes.
+    of the cores that an engine-built image takes. ``frontend`` is the image that reads the Dockerfile, unless it is
+    Docker's own; ``settings`` are the build arguments that BuildKit itself acts upon.
     """
 
     kind: str
@@ -61,6 +64,8 @@ class Recipe(msgspec.Struct, frozen=True, omit_defaults=True):
     paths: tuple[str, ...] = ()
     with_parents: bool = False
     cores: tuple[str, ...] = ()
+    frontend: str = ""
+    settings: Mapping[str, str] = {}
     format: int = FORMAT
 
 

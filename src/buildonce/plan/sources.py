@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -15,13 +15,40 @@ from buildonce.plan.recipes import FileInput
 class ContextFiles(Protocol):
     """The build context of one Dockerfile."""
 
-    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
-        """Return the digest of what these source words select. Raises `ContextError`."""
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
+        """Return the digest of what these source words select, as a COPY with or without ``--parents`` reads them.
+
+        Raises `ContextError`.
+        """
         ...
 
-    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
+    def files(
+        self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False
+    ) -> tuple[FileInput, ...]:
         """Return what these source words select, by name; ``digest`` says whether it is the same."""
         ...
+
+
+class FolderContext(Struct, frozen=True, kw_only=True):
+    """A named context that is a folder, at an absolute ``path``."""
+
+    path: str
+    files: ContextFiles
+
+
+class ImageContext(Struct, frozen=True, kw_only=True):
+    """A named context that is an image: a reference, or ``oci-layout://PATH`` with ``:TAG`` or ``@DIGEST``."""
+
+    address: str
+
+
+class RemoteContext(Struct, frozen=True, kw_only=True):
+    """A named context that an engine fetches: a Git repository or a URL. Only its address identifies it."""
+
+    address: str
+
+
+NamedContext: TypeAlias = FolderContext | ImageContext | RemoteContext
 
 
 class SourceFile(Struct, frozen=True, kw_only=True):
@@ -35,8 +62,8 @@ class SourceFile(Struct, frozen=True, kw_only=True):
 class Request(Struct, frozen=True, kw_only=True):
     """What the user asks for.
 
-    ``variants`` is empty for all. ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of
-    the machine.
+    ``variants`` is empty for all. ``named_contexts`` go before stages and images of their names, which are in Docker's
+    familiar form. ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of the machine.
     """
 
     files: tuple[SourceFile, ...]
@@ -44,3 +71,4 @@ class Request(Struct, frozen=True, kw_only=True):
     build_platform: Platform
     variants: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
+    named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)

@@ -46,13 +46,18 @@ class Verdict(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def judge(chain: Chain, *, onbuild: tuple[str, ...], mounted: Sequence[str], system: str) -> Verdict:
+def judge(
+    chain: Chain, *, onbuild: tuple[str, ...], mounted: Sequence[str], system: str, root_context: str = ""
+) -> Verdict:
     """Return the verdict on ``chain`` as far as its text tells.
 
     ``onbuild`` are the triggers of the external base, ``mounted`` the names of the stages outside the chain
-    that its RUN instructions mount, ``system`` the platform's operating system.
+    that its RUN instructions mount, ``system`` the platform's operating system, ``root_context`` the named context of
+    files that the chain starts from.
     """
     obstacle = next(_obstacles(chain, onbuild, mounted, system), None)
+    if root_context:
+        obstacle = f"it starts from the files of the named context `{root_context}`"
     if obstacle:
         return Verdict(kind=VerdictKind.ENGINE, reason=obstacle)
     if chain.hoisted_over:

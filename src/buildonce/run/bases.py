@@ -19,9 +19,10 @@ from buildonce.events import Activity
 from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest, decode_manifest, digest_of
 from buildonce.plan.nodes import BaseNode, BaseOrigin, Plan
 from buildonce.plan.recipes import Key, encode_recipe
-from buildonce.reference import Repository
+from buildonce.reference import Reference, Repository
 from buildonce.run.jobs import derive_base
 from buildonce.run.placement import Probe, place_steps
+from buildonce.run.resolving import open_image
 from buildonce.run.workshop import Order, Workshop
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Blob, Source
@@ -198,11 +199,11 @@ class BaseMaker:
             descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest_of(config), size=len(config))
             manifest = Manifest(media_type=OCI_MANIFEST, config=descriptor, layers=())
             return BaseImage(manifest=manifest, config=config), self._shop.cache, ()
-        repository = external.reference.repository
+        reference, opened = external.reference, open_image(external.reference, self._shop.open_repository)
         # An engine begins a stage with a PATH if the image has none; the config of its own results has it already.
         config = encode_config(for_platform(with_default_path(decode_config(external.config_content)), node.platform))
         image = BaseImage(manifest=external.manifest, config=config)
-        return image, self._shop.open_repository(repository), (repository,)
+        return image, opened, (reference.repository,) if isinstance(reference, Reference) else ()
 
     async def _missing_facts(self, base: ReadyBase) -> tuple[str, ...]:
         """Gather the facts that images of the plan need and that the record lacks; return their keys."""

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.dockerfile.rewriting import append_stage, blank_instructions
 from buildonce.dockerfile.stages import StageGraph
-from buildonce.oci import Platform
-from buildonce.plan.images import ExternalImage
+from buildonce.oci import Digest, Platform
+from buildonce.plan.images import ExternalImage, LayoutReference, parse_image_address
 from buildonce.plan.nodes import BaseNode, CoreNode
+from buildonce.plan.sources import FolderContext, ImageContext, NamedContext, RemoteContext
 from buildonce.reference import DOCKER_HUB, Reference
 
 CORE_STAGE = "buildonce-core"
@@ -67,8 +69,32 @@ def pinned_contexts(images: Iterable[ExternalImage]) -> Mapping[str, str]:
     return {
         familiar_name(image.reference): f"docker-image://{image.reference.repository}@{image.pinned}"
         for image in images
-        if image.reference.digest is None
+        if isinstance(image.reference, Reference) and image.reference.digest is None
     }
+
+
+def given_contexts(contexts: Mapping[str, NamedContext], images: Iterable[ExternalImage]) -> Mapping[str, str]:
+    """Return the user's named contexts for an engine, those that are ``images`` pinned to what the plan resolved."""
+    pinned = {image.reference: image.pinned for image in images}
+    found: dict[str, str] = {}
+    for name, context in contexts.items():
+        match context:
+            case FolderContext(path=path):
+                found[name] = path
+            case RemoteContext(address=address):
+                found[name] = address
+            case ImageContext(address=address):
+                found[name] = _pinned_address(parse_image_address(address), pinned)
+    return found
+
+
+def _pinned_address(
+    reference: Reference | LayoutReference, pinned: Mapping[Reference | LayoutReference, Digest]
+) -> str:
+    digest = pinned.get(reference)
+    if isinstance(reference, LayoutReference):
+        return str(LayoutReference(reference.path, digest) if digest else reference)
+    return f"docker-image://{replace(reference, tag=None, digest=digest) if digest else reference}"
 
 
 def familiar_name(reference: Reference) -> str:

@@ -117,7 +117,7 @@ class LateLayers:
     def _context_tree(self, node: ImageNode, copy: object) -> Tree:
         assert isinstance(copy, Copy)  # noqa: S101  the caller looked
         context = self._shop.project.contexts[node.file]
-        selected = context.select(copy.sources, copy.exclude)
+        selected = context.select(copy.sources, copy.exclude, parents=copy.parents)
         return context_tree(selected, context.context.root, self._epoch(node))
 
     def _epoch(self, node: ImageNode) -> int:

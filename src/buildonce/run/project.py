@@ -26,24 +26,29 @@ class ProjectContext:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._selected: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Selected, ...]] = {}
+        self._selected: dict[tuple[tuple[str, ...], tuple[str, ...], bool], tuple[Selected, ...]] = {}
 
     @property
     def ignore_text(self) -> str:
         """The ignore rules for an engine: the user's own, and buildonce's folder."""
         return _ignore_text(self.context.ignore_path)
 
-    def select(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[Selected, ...]:
-        """Return what these source words select. Raises `ContextError`."""
-        if (sources, exclude) not in self._selected:
-            self._selected[(sources, exclude)] = select(self.context, sources, exclude=exclude)
-        return self._selected[(sources, exclude)]
+    def select(
+        self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False
+    ) -> tuple[Selected, ...]:
+        """Return what these source words select, with or without ``--parents``. Raises `ContextError`."""
+        asked = (sources, exclude, parents)
+        if asked not in self._selected:
+            self._selected[asked] = select(self.context, sources, exclude=exclude, parents=parents)
+        return self._selected[asked]
 
-    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Digest:
+    def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
         """Return the digest of what these source words select. Raises `ContextError`."""
-        return selection_digest(self.select(sources, exclude))
+        return selection_digest(self.select(sources, exclude, parents=parents))
 
-    def files(self, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[FileInput, ...]:
+    def files(
+        self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False
+    ) -> tuple[FileInput, ...]:
         """Return what these source words select, by name; the mode of a directory that a word names does not count."""
         return tuple(
             FileInput(
@@ -52,7 +57,7 @@ class ProjectContext:
                 mode=0 if one.type == "dir" and not one.relative else one.mode,
                 content=one.digest or escape_invalid(one.target or ""),
             )
-            for one in self.select(sources, exclude)
+            for one in self.select(sources, exclude, parents=parents)
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -19,13 +20,15 @@ from buildonce.oci import (
     Platform,
     decode_index,
     decode_manifest,
+    parse_digest,
     parse_platform,
 )
 from buildonce.plan.accounts import UNRESOLVED
-from buildonce.plan.images import ExternalImage
-from buildonce.reference import Reference, Repository, parse_reference
+from buildonce.plan.images import ExternalImage, LayoutReference, parse_image_address
+from buildonce.reference import Reference, Repository
 from buildonce.run.state import State
 from buildonce.store.documents import identify
+from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Source, Store, Stored
 from buildonce.tasks import together
 
@@ -105,7 +108,7 @@ def _named_only(name: str, platform: Platform) -> ExternalImage:
     digest = Digest(f"{UNRESOLVED}{name}")
     descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest, size=0)
     return ExternalImage(
-        reference=parse_reference(name),
+        reference=parse_image_address(name),
         platform=platform,
         digest=digest,
         pinned=digest,
@@ -113,6 +116,19 @@ def _named_only(name: str, platform: Platform) -> ExternalImage:
         config={},
         config_content=b"{}",
     )
+
+
+def open_image(reference: Reference | LayoutReference, open_repository: OpenRepository) -> Store:
+    """Return where an image is."""
+    if isinstance(reference, LayoutReference):
+        return LayoutStore(Path(reference.path))
+    return open_repository(reference.repository)
+
+
+def _pinned(reference: Reference | LayoutReference) -> Digest | None:
+    if isinstance(reference, Reference):
+        return reference.digest
+    return parse_digest(reference.name) if ":" in reference.name else None
 
 
 class _Resolver:
@@ -124,8 +140,8 @@ class _Resolver:
         self._tags: dict[str, asyncio.Task[Stored]] = {}
 
     async def resolve(self, name: str, platform: Platform) -> ExternalImage:
-        reference = parse_reference(name)
-        source = self._open(reference.repository)
+        reference = parse_image_address(name)
+        source = open_image(reference, self._open)
         if name not in self._tags:
             self._tags[name] = asyncio.ensure_future(self._tagged(reference, source))
         tagged = await self._tags[name]
@@ -145,9 +161,14 @@ class _Resolver:
             config_content=content,
         )
 
-    async def _tagged(self, reference: Reference, source: Store) -> Stored:
+    async def _tagged(self, reference: Reference | LayoutReference, source: Store) -> Stored:
         """Return what the tag points to; a HEAD is enough when its digest is known (and is not metered as a pull)."""
-        digest = reference.digest or await source.head_manifest(reference.name)
+        digest = _pinned(reference) or await source.head_manifest(reference.name)
+        if digest is None and isinstance(reference, LayoutReference):
+            raise ImageNotFound(
+                f"`{reference.path}` has no image `{reference.name}`",
+                help="name one that its index.json has: oci-layout://PATH:TAG or oci-layout://PATH@DIGEST",
+            )
         if digest is None:
             raise ImageNotFound(f"there is no image `{reference}`", help="check its name and tag in the FROM line")
         return await self._by_digest(digest, source, str(reference))

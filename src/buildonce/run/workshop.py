@@ -26,7 +26,7 @@ from buildonce.plan.planning import Graphs
 from buildonce.plan.sources import Request
 from buildonce.reference import Repository
 from buildonce.run.git import head
-from buildonce.run.jobs import Derived, pinned_contexts, platform_arguments
+from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
 from buildonce.run.last_results import keep_last
 from buildonce.run.layers import LayerReader
 from buildonce.run.outcome import EngineRun
@@ -148,7 +148,8 @@ class Workshop:
     def _job(self, order: Order, *, compress: bool = True) -> BuildJob:
         derived, request = order.derived, self.request
         graph: StageGraph = self.graphs[(order.file, order.platform)]
-        images = (self.images[needed] for needed in images_needed(graph, order.stage))
+        images = tuple(self.images[needed] for needed in sorted(images_needed(graph, order.stage)))
+        given = given_contexts(request.named_contexts, images)
         self._number += 1
         output = self.folder / f"build-{self._number}"
         output.mkdir()
@@ -162,7 +163,7 @@ class Workshop:
             platform=order.platform,
             output=output,
             build_args={**platform_arguments(derived.text, request.build_platform), **request.build_args},
-            named_contexts={**pinned_contexts(images), **order.contexts},
+            named_contexts={**pinned_contexts(images), **given, **order.contexts},
             compress=compress,
         )
 
