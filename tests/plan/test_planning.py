@@ -146,7 +146,7 @@ def test_a_stage_that_another_value_would_choose_is_no_variant(chosen: str, vari
 
 
 def test_what_the_context_lacks_is_named_with_the_line_that_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_context: FakeContext, _sources: tuple[str, ...], _exclude: tuple[str, ...]) -> Digest:
+    def refuse(_context: FakeContext, _sources: object, _exclude: object, *, parents: bool = False) -> Digest:
         raise ContextError("`dist` is not in the build context")
 
     monkeypatch.setattr(FakeContext, "digest", refuse)
