@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -19,10 +20,10 @@ from buildonce.oci import (
     digest_of,
     parse_platform,
 )
-from buildonce.plan.file_plans import images_needed
+from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.images import ExternalImage, parse_image_address
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
-from buildonce.plan.planning import find_variants, make_graphs, make_plan
+from buildonce.plan.planning import Graphs, find_variants, make_graphs, make_plan
 from buildonce.plan.recipes import FileInput
 from buildonce.plan.sources import NamedContext, Request, SourceFile
 
@@ -89,7 +90,17 @@ class FakeImages:
         )
 
 
-def plan_of(
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A plan and what it was made from."""
+
+    request: Request
+    graphs: Graphs
+    images: Images
+    plan: Plan
+
+
+def make(
     *texts: str,
     files: Mapping[str, str] | None = None,
     images: FakeImages | None = None,
@@ -99,8 +110,8 @@ def plan_of(
     paths: Sequence[str] = (),
     folder: str = "",
     named_contexts: Mapping[str, NamedContext] | None = None,
-) -> Plan:
-    """Return the plan for these Dockerfiles, all with the same context."""
+) -> Made:
+    """Make the plan for these Dockerfiles, all with the same context."""
     names = list(paths) or ["Dockerfile", *(f"Dockerfile.{number}" for number in range(1, len(texts)))]
     context = FakeContext(files or {})
     request = Request(
@@ -122,7 +133,13 @@ def plan_of(
         for platform in platforms
         for pair in images_needed(graphs[(variant.file, platform)], variant.stage)
     }
-    return make_plan(request, graphs, {pair: known.image(*pair) for pair in wanted})
+    found = {pair: known.image(*pair) for pair in wanted}
+    return Made(request=request, graphs=graphs, images=found, plan=make_plan(request, graphs, found))
+
+
+def plan_of(*texts: str, **options: Any) -> Plan:
+    """Return the plan for these Dockerfiles; see `make` for the options."""
+    return make(*texts, **options).plan
 
 
 def only_core(plan: Plan) -> CoreNode:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.plan.projects import AMD64, ARM64, FakeImages, image_of, only_core, plan_of
+from tests.plan.projects import AMD64, ARM64, FakeImages, Made, image_of, make, only_core, plan_of
 
 DOCKERFILE = """\
 ARG BASE=debian:bookworm
@@ -165,16 +165,21 @@ def test_the_tables_are_as_long_as_promised() -> None:
     assert len(IRRELEVANT) >= 20
 
 
-def keys(change: Change, *, before: bool) -> dict[str, str]:
-    """Return the keys of the project before or after a change, by name."""
+def made(change: Change, *, before: bool) -> Made:
+    """Return the plan of the project before or after a change."""
     text = DOCKERFILE if before or not change.replace[0] else DOCKERFILE.replace(*change.replace, 1)
-    plan = plan_of(
+    return make(
         text,
         files=FILES if before else {**FILES, **change.files},
         images=FakeImages() if before else FakeImages(change.versions),
         build_args={} if before else change.build_args,
         platforms=(AMD64, ARM64),
     )
+
+
+def keys(change: Change, *, before: bool) -> dict[str, str]:
+    """Return the keys of the project before or after a change, by name."""
+    plan = made(change, before=before).plan
     cores = {f"core {node}": str(key) for key, node in plan.cores.items()}
     return cores | {f"base {node}": str(key) for key, node in plan.bases.items()}
 

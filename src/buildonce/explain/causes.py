@@ -83,6 +83,8 @@ def _find(one: Difference, reruns: tuple[StepAccount, ...], tracked: Collection[
         case Kind.ENVIRONMENT:
             return Finding(difference=one, cause=Cause.ENVIRONMENT, says=f"{one.subject}: {_change(one)}")
         case Kind.PATHS:
+            if one.before is not None and one.after is not None:
+                return Finding(difference=one, cause=Cause.PATHS, says=f"{one.subject}: {_change(one)}")
             verb = "is copied now" if one.before is None else "is no longer copied"
             return Finding(difference=one, cause=Cause.PATHS, says=f"`{one.subject}` {verb} from `{one.stage}`")
         case Kind.FORMAT:

@@ -85,6 +85,10 @@ class _Comparison:
         for kind, subject, old, new in pairs:
             if old != new:
                 yield _difference(kind, subject, str(old), str(new), stage, stage.line)
+        parents = (self.before.with_parents, self.after.with_parents)
+        if parents[0] != parents[1]:
+            was, now = ("with them" if one else "without them" for one in parents)
+            yield _difference(Kind.PATHS, "the directories on the way", was, now, stage, stage.line)
         if self.before.paths != self.after.paths:
             yield from self.paths(stage)
         old_cores = {core.name: core.key for core in self.before.cores}
@@ -107,6 +111,9 @@ class _Comparison:
             return
         self.compared.add((before, after))
         yield from self.bases(old, new)
+        for name in sorted({*old.settings, *new.settings}):
+            if old.settings.get(name) != new.settings.get(name):
+                yield _difference(Kind.ENVIRONMENT, name, old.settings.get(name), new.settings.get(name), new, new.line)
         for old_step, new_step in _aligned(old.steps, new.steps):
             if old_step is None or new_step is None or old_step.recipe.text != new_step.recipe.text:
                 yield from self.instruction(old_step, new_step, new)

@@ -21,6 +21,7 @@ from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
 from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_image_step
 from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
 from buildonce.plan.secrecy import conceal, hide_credentials
+from buildonce.plan.settings import foreign_frontend, settings
 from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext, Request
 
 UNRESOLVED = "unresolved:"
@@ -52,7 +53,8 @@ class StageAccount(Struct, frozen=True, omit_defaults=True):
     ``key`` is that of its recipe, ``origin`` what its first instruction starts from: a stage's key, an image's digest
     or ``scratch``; ``base`` that image's or stage's name, ``written`` the same as the Dockerfile has it. ``arguments``
     are the build arguments in it, of which ``given`` have their values from outside the Dockerfile. ``lines`` says
-    where a variable is set (``ARG NAME`` and ``ENV NAME``).
+    where a variable is set (``ARG NAME`` and ``ENV NAME``), ``settings`` what else decides how its instructions are
+    carried out.
     """
 
     name: str
@@ -66,6 +68,7 @@ class StageAccount(Struct, frozen=True, omit_defaults=True):
     arguments: Mapping[str, str] = {}
     given: tuple[str, ...] = ()
     lines: Mapping[str, int] = {}
+    settings: Mapping[str, str] = {}
     steps: tuple[StepAccount, ...] = ()
 
 
@@ -74,8 +77,9 @@ class Account(Struct, frozen=True, omit_defaults=True):
 
     ``kind`` is ``core``, ``base`` or ``image``. ``root`` is the key under which ``stages`` has the node's own stage
     or chain; the others are those that it depends on. ``files`` has each selection of context files by its digest.
-    ``paths`` are what a core takes from its stage, ``cores`` the names of the cores that an engine-built image takes,
-    with the keys of their stages. ``commit`` is the Git commit it was made at, if there was one; it is no input.
+    ``paths`` are what a core takes from its stage, with the directories on the way or not; ``cores`` the names of the
+    cores that an engine-built image takes, with the keys of their stages. ``commit`` is the Git commit it was made at,
+    if there was one; it is no input.
     """
 
     kind: str
@@ -86,6 +90,7 @@ class Account(Struct, frozen=True, omit_defaults=True):
     stages: Mapping[str, StageAccount]
     files: Mapping[str, tuple[FileInput, ...]] = {}
     paths: tuple[str, ...] = ()
+    with_parents: bool = False
     cores: tuple[Read, ...] = ()
     commit: str = ""
     seconds: float = 0.0
@@ -125,6 +130,7 @@ class Accountant:
             stages=stages.found,
             files=self._files(stages),
             paths=node.paths,
+            with_parents=node.with_parents,
         )
 
     def base(self, node: BaseNode) -> Account:
@@ -220,6 +226,7 @@ class _Stages:
         first = graph.stages[stages[0]]
         written = first.stage.from_.instruction.original
         values = {**graph.global_args, **graph.build_args}
+        frontend = foreign_frontend(graph)
         self.found[key] = StageAccount(
             name=name,
             key=key,
@@ -232,6 +239,7 @@ class _Stages:
             arguments={name: conceal(name, values.get(name, "")) for name in sorted(first.from_args)},
             given=tuple(sorted(name for name in first.from_args if name in graph.build_args)),
             lines={place: line for stage in stages for place, line in _lines(self.plan.evaluated(stage).steps)},
+            settings={**settings(graph), **({"the frontend": frontend} if frontend else {})},
             steps=tuple(self._step(step, recipe) for step, recipe in steps),
         )
 
