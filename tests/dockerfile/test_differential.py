@@ -6,6 +6,7 @@ The package holds BuildKit 0.12. What BuildKit changed since is left out by `is_
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from pathlib import Path
@@ -24,6 +25,8 @@ import dockerfile as oracle  # type: ignore[import-not-found]
 
 CORPUS = sorted((Path(__file__).parent.parent / "data" / "dockerfiles").iterdir())
 Row = tuple[object, ...]
+EXAMPLES = int(os.environ.get("BUILDONCE_EXAMPLES", "0"))
+"""How many files are generated; 20000 is the long run, a few minutes."""
 
 _CHANGED_SINCE = re.compile(
     r"<<-?(?:[\t\r\f\v ]|[\\`][ \t]*\r?\n)"  # heredoc names after spaces, on the next line too
@@ -136,14 +139,14 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=EXAMPLES or 600)
 @given(st.lists(FRAGMENTS, min_size=1, max_size=24).map("".join))
 def test_any_text_is_read_as_buildkit_reads_it(text: str) -> None:
     assume(is_comparable(text))
     assert read_ours(text) == read_theirs(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES or 300)
 @given(st.sampled_from(CORPUS), st.lists(st.tuples(st.integers(0), st.integers(0, 8), FRAGMENTS), max_size=3))
 def test_a_mutated_corpus_is_read_as_buildkit_reads_it(path: Path, changes: list[tuple[int, int, str]]) -> None:
     text = path.read_bytes().decode()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +90,26 @@ def test_the_deciding_pattern_is_known() -> None:
     ]
     assert rules.has_exceptions
     assert not compile_patterns(["a"]).has_exceptions
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [("*a" * 12 + "b", "a" * 80), ("**/" * 10 + "b*", "a/" * 50 + "c"), ("*a" * 1000 + "[b]", "a" * 3000)],
+    ids=["stars", "directories", "long"],
+)
+def test_many_wildcards_take_no_exponential_time(pattern: str, path: str) -> None:
+    started = time.process_time()
+    assert not compile_patterns([pattern]).excludes(path)
+    assert time.process_time() - started < 1
+
+
+PARTS = st.sampled_from(["a", "b", "*", "**", "/", "**/", "?", "[^a]", "[ab]", "\\*", "\\d", "x^"])
+
+
+@given(st.lists(PARTS, min_size=1, max_size=8).map("".join), st.text(alphabet="ab/1\n*", max_size=10))
+def test_both_ways_to_match_agree(pattern: str, path: str) -> None:
+    for rule in compile_patterns([pattern]).patterns:
+        assert rule.matches(path) == replace(rule, longest=-1).matches(path)
 
 
 PATTERNS = st.lists(st.text(alphabet="ab/*?!", min_size=1, max_size=6), max_size=4)

@@ -54,6 +54,7 @@ def test_mount(text: str, expected: dict[str, object]) -> None:
         "sharing=shared",
         "size=1",
         "type=tmpfs,size=x",
+        "type=tmpfs,size=" + "9" * 400,
         "mode=7",
         "type=cache,mode=8",
         "type=cache,uid=-1",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,21 @@ def test_message_points_at_the_place_and_suggests() -> None:
         "  |\n"
         "help: did you mean `--from`?"
     )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"# syntax=a" + b" " * 60_000 + b"b\nFROM a\n", b"FROM a\nRUN cat <<" + b" " * 60_000 + b"a<b\n"],
+    ids=["directive", "heredoc"],
+)
+def test_a_long_line_takes_no_quadratic_time(content: bytes) -> None:
+    started = time.process_time()
+    parse_dockerfile(content, "Dockerfile")
+    assert time.process_time() - started < 1
+
+
+def test_a_directive_of_spaces_alone_is_its_last_space() -> None:
+    assert parse("# syntax= \t \nFROM a\n").directives[0].value == " "
 
 
 @settings(max_examples=200, deadline=None)

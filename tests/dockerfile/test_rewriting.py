@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildonce.dockerfile.parser import parse_dockerfile
+from buildonce.dockerfile.problems import Fault
 from buildonce.dockerfile.rewriting import append_stage, blank_instructions
 from buildonce.dockerfile.runes import decode, encode
 
@@ -34,6 +35,7 @@ def test_blanking_does_not_make_directives() -> None:
         ("FROM a\nRUN y \\\n", "FROM a\nRUN y \nFROM b\nRUN x\n"),
         ("FROM a\nRUN y \\  \n\n# c\n", "FROM a\nRUN y   \n\n# c\nFROM b\nRUN x\n"),
         ("# escape=`\nFROM a\nRUN c:\\ `", "# escape=`\nFROM a\nRUN c:\\ \nFROM b\nRUN x\n"),
+        ("FROM a\nRUN y \\\n\\\n \\", "FROM a\nRUN y \n\n \nFROM b\nRUN x\n"),
         ("FROM a\nRUN <<E\nE", "FROM a\nRUN <<E\nE\nFROM b\nRUN x\n"),
     ],
 )
@@ -42,6 +44,12 @@ def test_appended_stage_is_a_stage_of_its_own(text: str, expected: str) -> None:
     assert result == expected
     stages = parse_dockerfile(result.encode(), "Dockerfile").stages
     assert [typed.keyword for typed in stages[-1].instructions] == ["RUN"]
+
+
+def test_escape_characters_that_would_dangle_again_are_refused() -> None:
+    with pytest.raises(Fault) as caught:
+        append_stage("FROM a\nRUN y \\ \\", ["FROM b"])
+    assert caught.value.problem == "DF037"
 
 
 @given(st.binary())

@@ -26,6 +26,10 @@ from buildonce.dockerfile.problems import Fault
         (".s", None),
         ("1d", None),
         ("9999999999h", None),
+        ("1" * 5000 + "s", None),
+        ("1" * 60000, None),
+        ("0" * 5000 + "1s", 10**9),
+        ("0." + "1" * 5000 + "s", 111_111_111),
     ],
 )
 def test_duration(text: str, expected: int | None) -> None:

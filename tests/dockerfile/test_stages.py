@@ -179,6 +179,7 @@ def test_queries() -> None:
         ("FROM a AS x\nCOPY --from=x / /\n", ["DF020"]),
         ("FROM a AS x\nCOPY --from=y / /\nFROM b AS y\nRUN --mount=from=x,target=/z z\n", ["DF020"]),
         ("FROM a\nCOPY --from=1 / /\nCOPY --from=-1 / /\n", ["DF022", "DF022"]),
+        ("FROM a\nCOPY --from=0000000001 / /\nCOPY --from=" + "1" * 5000 + " / /\n", ["DF022", "DF022"]),
         ('ARG X\nFROM a\nCOPY --from=$X / /\nCOPY --from="a\\\\b" / /\n', ["DF023", "DF023"]),
         ("FROM ${X:?no}\n", ["DF033"]),
         ("FROM ${X\n", ["DF013"]),

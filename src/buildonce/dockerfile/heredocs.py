@@ -8,7 +8,7 @@ from buildonce.dockerfile.problems import Fault
 from buildonce.dockerfile.syntax import Heredoc
 from buildonce.dockerfile.words import split_words
 
-_OPENING = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_OPENING = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*+([^<]*)")
 
 
 def find_heredocs(line: str) -> tuple[Heredoc, ...]:

@@ -5,7 +5,9 @@ The rules are those of moby/patternmatcher (patternmatcher.go and ignorefile/ign
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,11 +15,19 @@ from msgspec import Struct
 
 from buildonce.dockerfile.globs import compile_glob
 from buildonce.dockerfile.paths import clean_path
+from buildonce.dockerfile.positions import extend, find_positions
 from buildonce.dockerfile.problems import Fault
 from buildonce.dockerfile.runes import SPACES
 
 _ESCAPED = frozenset(".+()|{}$")
 _CLASSES = frozenset("dDwW")
+_NAME = "[^/]*"
+_ANYTHING = ".*"
+_DIRECTORIES = "(?:.*/)?"
+_BEGINNING = r"\A"
+_WILDCARDS = frozenset((_NAME, _ANYTHING, _DIRECTORIES))
+_WAYS = 100_000
+_LONGEST = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +37,17 @@ class Pattern:
     text: str
     is_exception: bool
     expression: re.Pattern[str] = field(compare=False, repr=False)
+    parts: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    longest: int = field(default=0, compare=False, repr=False)
 
     def matches(self, path: str) -> bool:
-        """Say whether the pattern matches this very path."""
+        """Say whether the pattern matches this very path.
+
+        The regular expression tries every way to divide a path among the wildcards. For a path that is longer than
+        ``longest`` these are too many; it is matched part by part.
+        """
+        if self.parts and len(path) > self.longest:
+            return _match_parts(self.parts, path)
         return self.expression.fullmatch(path) is not None
 
 
@@ -92,7 +110,7 @@ def compile_patterns(patterns: Iterable[str]) -> IgnoreRules:
             raise Fault("DF034", "the pattern `!` takes nothing back", needle="!")
         text = text.removeprefix("!") if is_exception else text
         compile_glob(text)  # only to refuse what Go's filepath.Match refuses
-        compiled.append(Pattern(text=text, is_exception=is_exception, expression=_compile(text)))
+        compiled.append(_compile(text, is_exception=is_exception))
     return IgnoreRules(patterns=tuple(compiled))
 
 
@@ -115,18 +133,30 @@ def _parents(path: str) -> list[str]:
     return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of a pattern; the odd corners are the original's."""
+def _compile(text: str, *, is_exception: bool) -> Pattern:
+    """Return the rule that a pattern makes; the odd corners are the original's."""
+    simple = _compile_simple(text)
+    if simple:
+        return Pattern(text=text, is_exception=is_exception, expression=simple)
+    parts = tuple(_translate(text))
+    try:
+        expression = re.compile("".join(parts))
+    except re.error as error:
+        raise Fault("DF034", f"`{text}` is not a pattern: {error.msg}", needle=text) from error
+    wildcards = sum(part in _WILDCARDS for part in parts)
+    longest = bisect_right(range(_LONGEST), _WAYS, key=lambda length: math.comb(length + wildcards, wildcards)) - 1
+    return Pattern(text=text, is_exception=is_exception, expression=expression, parts=parts, longest=longest)
+
+
+def _compile_simple(pattern: str) -> re.Pattern[str] | None:
+    """Return the expression of a pattern that has no wildcard but ``**`` at one end; None for any other."""
     if not set(pattern) & set("*?[]\\"):
         return re.compile(re.escape(pattern), re.DOTALL)
     if pattern.startswith("**") and not set(pattern[2:]) & set("*?[]\\"):
         return _compile_suffix(pattern[2:])
     if pattern.endswith("**") and not set(pattern[:-2]) & set("*?[]\\"):
         return re.compile(re.escape(pattern[:-2]) + ".*", re.DOTALL)
-    try:
-        return re.compile(_translate(pattern))
-    except re.error as error:
-        raise Fault("DF034", f"`{pattern}` is not a pattern: {error.msg}", needle=pattern) from error
+    return None
 
 
 def _compile_suffix(suffix: str) -> re.Pattern[str]:
@@ -135,7 +165,8 @@ def _compile_suffix(suffix: str) -> re.Pattern[str]:
     return re.compile(f".*{re.escape(suffix)}{alone}", re.DOTALL)
 
 
-def _translate(pattern: str) -> str:
+def _translate(pattern: str) -> list[str]:
+    """Return a regular expression in its parts: wildcards, and what matches one character."""
     parts: list[str] = []
     position = 0
     while position < len(pattern):
@@ -143,7 +174,7 @@ def _translate(pattern: str) -> str:
         if pattern.startswith("**", position):
             position += 2
             position += pattern.startswith("/", position)
-            parts.append("(?:.*/)?" if position < len(pattern) else ".*")
+            parts.append(_DIRECTORIES if position < len(pattern) else _ANYTHING)
             continue
         if character == "[":
             text, position = _translate_class(pattern, position)
@@ -155,17 +186,38 @@ def _translate(pattern: str) -> str:
         else:
             parts.append(_translate_character(character))
         position += 1
-    return "".join(parts)
+    return parts
+
+
+def _match_parts(parts: tuple[str, ...], path: str) -> bool:
+    """Say whether the whole path matches, in a time that is proportional to its length."""
+    within_line = find_positions(path, "\n".__ne__)
+    within_name = find_positions(path, "/".__ne__)
+    slashes = find_positions(path, "/".__eq__)
+    single = {part: find_positions(path, re.compile(part).fullmatch) for part in {*parts} - _WILDCARDS - {_BEGINNING}}
+    positions = 1
+    for part in parts:
+        if part == _BEGINNING:
+            positions &= 1
+        elif part == _NAME:
+            positions = extend(positions, within_name)
+        elif part == _ANYTHING:
+            positions = extend(positions, within_line)
+        elif part == _DIRECTORIES:
+            positions |= (extend(positions, within_line) & slashes) << 1
+        else:
+            positions = (positions & single[part]) << 1
+    return bool(positions >> len(path))
 
 
 def _translate_character(character: str) -> str:
     match character:
         case "*":
-            return "[^/]*"
+            return _NAME
         case "?":
             return "[^/]"
         case "^":
-            return r"\A"  # left as it is in the original, where it then means the beginning
+            return _BEGINNING  # left as it is in the original, where it then means the beginning
         case _:
             return re.escape(character)
 

@@ -20,7 +20,8 @@ from buildonce.dockerfile.syntax import Directive, Heredoc, Span
 
 _LONGEST = 65536  # bytes with line feed: Go's bufio.MaxScanTokenSize
 _DIRECTIVES = ("syntax", "escape", "check")
-_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
+_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=(.+)")
+_DIRECTIVE_SPACES = "\t\n\f\r "
 _WITH_HEREDOCS = ("add", "copy", "run")
 
 
@@ -116,13 +117,12 @@ class _Lexer:
             return False
         if any(directive.name == name for directive in self.directives):
             raise Fault("DF004", f"only one `{name}` parser directive can be used", needle=match[1])
-        self.directives.append(Directive(name=name, value=match[2], line=self.number))
+        value = match[2].strip(_DIRECTIVE_SPACES) or match[2][-1]  # of spaces alone, BuildKit takes the last
+        self.directives.append(Directive(name=name, value=value, line=self.number))
         if name == "escape":
-            if match[2] not in ("\\", "`"):
-                raise Fault(
-                    "DF003", f"`{match[2]}` cannot be the escape character", needle=match[2], help="use \\ or `"
-                )
-            self.escape = match[2]
+            if value not in ("\\", "`"):
+                raise Fault("DF003", f"`{value}` cannot be the escape character", needle=value, help="use \\ or `")
+            self.escape = value
         return True
 
     def _join(self, line: str) -> str | None:

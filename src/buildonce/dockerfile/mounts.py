@@ -222,7 +222,10 @@ def _size(text: str, value: str) -> int:
     match = _SIZE.fullmatch(value.strip())
     if not match:
         raise _fault(text, f"`{value}` is not a size", "write it as a number of bytes, or such as 64m")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    size = float(match[1]) * _UNITS[match[2].lower()]
+    if size >= 1 << 63:
+        raise _fault(text, f"`{value}` is too large for a size", None)
+    return int(size)
 
 
 def _fault(text: str, message: str, help_text: str | None) -> Fault:

@@ -7,8 +7,10 @@ neither wildcard matches a line feed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
+from buildonce.dockerfile.positions import extend, find_positions, highest, lowest
 from buildonce.dockerfile.problems import Fault
 
 _STAR: Final = "*"
@@ -20,8 +22,10 @@ _TEMPLATE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 
 def remove_prefix(pattern: str, value: str, *, greedy: bool) -> str:
     """Return ``value`` without the shortest, or longest, start that matches ``pattern``."""
-    end = _match(_compile(pattern), value, 0, greedy=greedy, failed=set())
-    return value if end is None else value[end:]
+    ends = _Matcher(_compile(pattern), value).ends(1)
+    if not ends:
+        return value
+    return value[highest(ends) if greedy else lowest(ends) :]
 
 
 def remove_suffix(pattern: str, value: str, *, greedy: bool) -> str:
@@ -31,8 +35,8 @@ def remove_suffix(pattern: str, value: str, *, greedy: bool) -> str:
 
 def replace_first(pattern: str, value: str, replacement: str) -> str:
     """Return ``value`` with the first match of ``pattern`` replaced."""
-    found = _search(_compile(pattern), value, 0)
-    return value if found is None else value[: found[0]] + replacement + value[found[1] :]
+    start, end = next(_matches(pattern, value), (len(value), -1))
+    return value if end < 0 else value[:start] + replacement + value[end:]
 
 
 def replace_all(pattern: str, value: str, replacement: str) -> str:
@@ -40,19 +44,29 @@ def replace_all(pattern: str, value: str, replacement: str) -> str:
 
     There, an empty match right after a match does not count, and ``$0`` in the replacement means the match.
     """
-    tokens, parts = _compile(pattern), []
-    position = last = 0
-    while position <= len(value):
-        found = _search(tokens, value, position)
-        if found is None:
-            break
-        start, end = found
+    parts: list[str] = []
+    last = 0
+    for start, end in _matches(pattern, value):
         parts.append(value[last:start])
         if end > last or start == 0:
             parts.append(_fill(replacement, value[start:end]))
         last = end
-        position = end if end > position else position + 1
     return "".join(parts) + value[last:]
+
+
+def _matches(pattern: str, value: str) -> Iterator[tuple[int, int]]:
+    """Yield where matches begin and end, each as long as it can be, from left to right."""
+    tokens = _compile(pattern)
+    matcher = _Matcher(tokens, value)
+    starts = _Matcher(tokens[::-1], value[::-1]).ends((2 << len(value)) - 1)  # counted from the end
+    position = 0
+    while starts := starts & ((2 << len(value) - position) - 1):
+        start = len(value) - highest(starts)
+        end = highest(matcher.ends(1 << start))
+        yield start, end
+        position = max(end, start + 1)
+        if position > len(value):
+            return
 
 
 def _fill(template: str, match: str) -> str:
@@ -82,37 +96,25 @@ def _compile(pattern: str) -> tuple[_Token, ...]:
     return tuple(tokens)
 
 
-def _search(tokens: tuple[_Token, ...], value: str, position: int) -> tuple[int, int] | None:
-    failed: set[tuple[int, int]] = set()
-    for start in range(position, len(value) + 1):
-        end = _match(tokens, value, start, greedy=True, failed=failed)
-        if end is not None:
-            return start, end
-    return None
+class _Matcher:
+    """A pattern against one text; sets of positions are those of `buildonce.dockerfile.positions`."""
 
+    def __init__(self, tokens: tuple[_Token, ...], text: str) -> None:
+        self.tokens = tokens
+        self.plain = find_positions(text, lambda character: character != "\n")
+        literals = {character for character, is_wildcard in tokens if not is_wildcard} & set(text)
+        self.literals = {one: find_positions(text, one.__eq__) for one in literals}
 
-def _match(
-    tokens: tuple[_Token, ...], value: str, start: int, *, greedy: bool, failed: set[tuple[int, int]]
-) -> int | None:
-    """Return where the preferred match that begins at ``start`` ends; ``failed`` remembers what cannot match."""
-    pending = [(0, start)]
-    while pending:
-        state = pending.pop()
-        if state in failed:
-            continue
-        failed.add(state)
-        index, position = state
-        if index == len(tokens):
-            return position
-        character, is_wildcard = tokens[index]
-        here = value[position : position + 1]
-        if is_wildcard and character == _STAR:
-            more = [(index, position + 1)] if here not in ("", "\n") else []
-            less = [(index + 1, position)]
-            pending += less + more if greedy else more + less
-        elif here and (here != "\n" if is_wildcard else here == character):
-            pending.append((index + 1, position + 1))
-    return None
+    def ends(self, positions: int) -> int:
+        """Return where matches that begin at one of ``positions`` can end."""
+        for character, is_wildcard in self.tokens:
+            if is_wildcard and character == _STAR:
+                positions = extend(positions, self.plain)
+            elif is_wildcard:
+                positions = (positions & self.plain) << 1
+            else:
+                positions = (positions & self.literals.get(character, 0)) << 1
+        return positions
 
 
 def _reverse(pattern: str) -> str:

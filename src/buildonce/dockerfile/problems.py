@@ -50,6 +50,7 @@ PROBLEMS: Mapping[str, str] = MappingProxyType(
         "DF034": "an ignore pattern is invalid",
         "DF035": "a base image's name is invalid",
         "DF036": "a checksum does not fit its sources",
+        "DF037": "no stage can be added after the last instruction",
     }
 )
 """Every code with what it means in one line."""

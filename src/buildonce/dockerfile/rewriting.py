@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from buildonce.dockerfile.lexer import lex
+from buildonce.dockerfile.problems import Fault
 from buildonce.dockerfile.runes import SPACES, encode
 from buildonce.dockerfile.syntax import Dockerfile, Span
 
@@ -24,14 +25,22 @@ def blank_instructions(dockerfile: Dockerfile, spans: Iterable[Span]) -> str:
 def append_stage(text: str, lines: Sequence[str]) -> str:
     """Return the text with ``lines`` after its last line, in its own style of line ends.
 
-    A continuation character that dangles at the end of the file, where it has no effect, is dropped.
+    A continuation character that dangles at the end of the file, where it has no effect, is dropped. Raises `Fault`
+    when what stands before it would then be one.
     """
     end = "\r\n" if "\r\n" in text else "\n"
     addition = "".join(line + end for line in lines)
     whole = _ended(text, end) + addition
     if _count(whole) == _count(text) + _count(addition):
         return whole
-    return _ended(_without_dangling(text), end) + addition
+    whole = _ended(_without_dangling(text), end) + addition
+    if _count(whole) != _count(text) + _count(addition):
+        raise Fault(
+            "DF037",
+            "the last instruction ends in escape characters after which no other can stand",
+            help="remove the escape characters at the end of the file",
+        )
+    return whole
 
 
 def _blank(line: str) -> str:
@@ -48,7 +57,10 @@ def _count(text: str) -> int:
 
 
 def _without_dangling(text: str) -> str:
-    """Return the text without the escape character at the end of its last line that is neither blank nor a comment."""
+    """Return the text without the escape character at the end of its last line that is neither blank nor a comment.
+
+    When nothing else stands on that line, the one before it dangles as well.
+    """
     escape = lex(encode(text)).escape
     lines = text.split("\n")
     for number in range(len(lines) - 1, -1, -1):
@@ -56,5 +68,6 @@ def _without_dangling(text: str) -> str:
         if line and not line.startswith("#"):
             head, _, tail = lines[number].rpartition(escape)
             lines[number] = head + tail
-            break
+            if lines[number].strip(SPACES):
+                break
     return "\n".join(lines)

@@ -222,7 +222,7 @@ class _Resolver:
             if not self._is_plain(name):
                 return self._report(typed, _variable_in_from(name))
             if _NUMBER.fullmatch(name):
-                index = int(name[:9])
+                index = int(name) if len(name) <= 18 else -1
                 if not 0 <= index < len(self.dockerfile.stages):
                     return self._report(typed, _no_such_number(name, len(self.dockerfile.stages)))
         source = self._source(name, self.target_platform, index)
