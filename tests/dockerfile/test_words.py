@@ -150,6 +150,12 @@ def test_many_stars_take_no_exponential_time(pattern: str) -> None:
     assert time.process_time() - started < 1
 
 
+@pytest.mark.parametrize("word", ["${A//a/" * 40 + "$A" + "}" * 40, "$B" * 3], ids=["nested", "long"])
+def test_an_expansion_that_grows_without_measure_is_refused(word: str) -> None:
+    with pytest.raises(Fault, match="more than"):
+        expand(word, {"A": "a" * 20, "B": "b" * 100_000})
+
+
 @given(st.text(alphabet="aA${}:-+?#%/*\\'\" <", max_size=30))
 def test_any_word_is_expanded_or_refused(word: str) -> None:
     try:

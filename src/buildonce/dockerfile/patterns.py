@@ -15,6 +15,7 @@ from buildonce.dockerfile.problems import Fault
 
 _STAR: Final = "*"
 _ANY: Final = "?"
+LONGEST: Final = 1 << 18  # characters that an expansion may come to; Linux takes no variable of more than 128 KiB
 _Token = tuple[str, bool]  # the character, and whether it is a wildcard
 
 _TEMPLATE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
@@ -45,11 +46,14 @@ def replace_all(pattern: str, value: str, replacement: str) -> str:
     There, an empty match right after a match does not count, and ``$0`` in the replacement means the match.
     """
     parts: list[str] = []
-    last = 0
+    last = size = 0
     for start, end in _matches(pattern, value):
         parts.append(value[last:start])
         if end > last or start == 0:
             parts.append(_fill(replacement, value[start:end]))
+            size += len(parts[-1])
+        if size > LONGEST:
+            raise Fault("DF013", f"the replacement makes more than {LONGEST} characters", needle=pattern)
         last = end
     return "".join(parts) + value[last:]
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from buildonce.dockerfile.patterns import remove_prefix, remove_suffix, replace_all, replace_first
+from buildonce.dockerfile.patterns import LONGEST, remove_prefix, remove_suffix, replace_all, replace_first
 from buildonce.dockerfile.problems import Fault
 from buildonce.dockerfile.runes import SPACES, replace_invalid
 
@@ -112,6 +112,7 @@ class _Lexer:
         self.unset: set[str] = set()
         self.buffer: list[str] = []
         self.depth = 0
+        self.size = 0
 
     def run(self) -> tuple[str, tuple[str, ...]]:
         return self.read_until("", raw_escapes=self.raw_escapes)
@@ -313,4 +314,7 @@ class _Lexer:
     def _look_up(self, name: str) -> str | None:
         value = self.env.get(name)
         (self.unset if value is None else self.used).add(name)
+        self.size += len(value or "")
+        if self.size > LONGEST:
+            raise self.fault(f"variables bring more than {LONGEST} characters into one word")
         return value
