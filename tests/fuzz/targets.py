@@ -99,9 +99,9 @@ def fuzz_ignore(content: bytes) -> None:
                 excluded, parent = rules.enter("/".join(names[:end]), parent)
             if names and not rules.has_exceptions:  # with them, a walk and a look differ, as they do in BuildKit
                 assert excluded == rules.excludes(path)
-            for pattern in rules.patterns:
-                if pattern.parts and 0 < len(path) <= pattern.longest:
-                    assert pattern.matches(path) == replace(pattern, longest=0).matches(path)
+            for rule in rules.patterns:
+                if rule.parts and 0 < len(path) <= rule.longest:
+                    assert rule.matches(path) == replace(rule, longest=0).matches(path)
     for pattern in text.split("\n"):
         with suppress(Error):
             if not match_glob(pattern, path) and not has_wildcard(pattern) and "\\" not in pattern:
