@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from buildonce.dockerfile.lexer import Node, lex
 from buildonce.dockerfile.runes import encode
+from tests.dockerfile.corpus import cases
 
 if platform.machine() != "x86_64":  # there is no package for other machines
     pytest.skip("BuildKit's parser is packaged for x86-64 only", allow_module_level=True)
@@ -92,6 +93,18 @@ def _row(node: Node) -> Row:
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_corpus_is_read_as_buildkit_reads_it(path: Path) -> None:
     text = path.read_bytes().decode()
+    assert read_ours(text) == read_theirs(text) is not None
+
+
+GENERATED = tuple(cases())
+
+
+def test_the_corpus_is_large() -> None:
+    assert len({text for _, text in GENERATED}) >= 400
+
+
+@pytest.mark.parametrize("text", [text for _, text in GENERATED], ids=[name for name, _ in GENERATED])
+def test_generated_corpus_is_read_as_buildkit_reads_it(text: str) -> None:
     assert read_ours(text) == read_theirs(text) is not None
 
 
