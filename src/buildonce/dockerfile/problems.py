@@ -49,7 +49,6 @@ PROBLEMS: Mapping[str, str] = MappingProxyType(
         "DF033": "a variable that must be set is not",
         "DF034": "an ignore pattern is invalid",
         "DF035": "a base image's name is invalid",
-        "DF036": "a checksum does not fit its sources",
         "DF037": "no stage can be added after the last instruction",
     }
 )
