@@ -1,152 +1,25 @@
-"""[io] A build context: which files a COPY or ADD takes from it, and what is in them.
-
-The rules are those of BuildKit: the context is the directory without what its ignore file excludes
-(vendor/github.com/tonistiigi/fsutil/filter.go), and a copy reads it like a root file system of its own, so no link
-leads out of it (vendor/github.com/tonistiigi/fsutil/copy/copy.go).
-"""
+"""[io] The files of a build context that the engine would receive, and the way of a source word through them."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from buildonce.context.opening import Context
+from buildonce.context.problems import SourceMissing, SpecialFile
+from buildonce.context.selection import Selected
 from buildonce.dockerfile.globs import has_wildcard, match_glob
-from buildonce.dockerfile.ignore import IgnoreRules, compile_ignore, compile_patterns
+from buildonce.dockerfile.ignore import IgnoreRules, compile_patterns
 from buildonce.dockerfile.paths import clean_path
 from buildonce.dockerfile.problems import Fault, suggest
-from buildonce.dockerfile.runes import decode, encode
 from buildonce.errors import ContextError
-from buildonce.oci import Digest
 
-_CHUNK = 1 << 20
-_THREADS = 8
 _MOST_LINKS = 255
-_SELECTION_VERSION = b"buildonce selection 1\0"
-
-
-class SourceMissing(ContextError):
-    """The context has no such file; ``source`` is the word of the instruction that asks for it."""
-
-    code = "CONTEXT-MISSING"
-
-    def __init__(self, message: str, *, source: str, help: str | None = None) -> None:  # noqa: A002
-        super().__init__(message, help=help)
-        self.source = source
-
-
-class SpecialFile(ContextError):
-    """A source holds a file that no image should hold; ``path`` is relative to the context."""
-
-    code = "CONTEXT-SPECIAL"
-
-    def __init__(self, message: str, *, path: str) -> None:
-        super().__init__(message, help="exclude it in the ignore file, or copy a narrower path")
-        self.path = path
-
-
-class Context(Struct, frozen=True, kw_only=True):
-    """A directory and what is left out of it; ``ignore_path`` is the file that says so, if there is one."""
-
-    root: Path
-    ignore: IgnoreRules
-    ignore_path: Path | None = None
-
-
-class Selected(Struct, frozen=True, kw_only=True):
-    """One file, directory or symbolic link that a source word selects.
-
-    ``path`` is relative to the context, ``relative`` to the source (empty for the source itself), ``source`` the path
-    at which the source or match was found before links were followed: its last part is the name that a copied file
-    gets. ``mode`` has the twelve permission bits, ``size`` the content's bytes, ``hardlink`` the ``path`` of an earlier
-    file from the same source that is the same file. The directory that a source names is selected with its content,
-    although a copy takes only the content.
-    """
-
-    source: str
-    path: str
-    relative: str
-    type: str
-    mode: int
-    size: int = 0
-    digest: Digest | None = None
-    target: str | None = None
-    mtime_ns: int = 0
-    hardlink: str | None = None
-    capability: bytes | None = None
-
-
-def open_context(root: Path, dockerfile_path: Path | None) -> Context:
-    """Return the context at ``root`` with the ignore file of this Dockerfile, or else its own.
-
-    Raises `ContextError` when one of them is not there, or when the ignore file cannot be used.
-    """
-    if not root.is_dir():
-        raise ContextError(f"the build context `{root}` is not a directory")
-    if dockerfile_path is not None and not dockerfile_path.is_file():
-        raise ContextError(f"there is no Dockerfile at `{dockerfile_path}`")
-    candidates = [root / ".dockerignore"]
-    if dockerfile_path is not None:
-        candidates.insert(0, dockerfile_path.with_name(f"{dockerfile_path.name}.dockerignore"))
-    for path in candidates:
-        if path.is_file():
-            return Context(root=root, ignore=_read_ignore(path), ignore_path=path)
-    return Context(root=root, ignore=IgnoreRules())
-
-
-def select(
-    context: Context, sources: Sequence[str], *, exclude: Sequence[str] = (), parents: bool = False
-) -> tuple[Selected, ...]:
-    """Return what a COPY with these source words takes from the context, source by source, in BuildKit's order.
-
-    ``exclude`` are the instruction's ``--exclude`` patterns, ``parents`` is its ``--parents``. URLs and Git references
-    of an ADD are not for here. A wildcard that matches nothing selects nothing. Raises `SourceMissing` for another
-    source that is not there, `SpecialFile` for sockets, pipes and devices, `ContextError` for what cannot be read.
-    """
-    tree = _Tree(context)
-    rules = _compile_exclude(exclude)
-    entries = [
-        entry
-        for source in sources
-        for entry in (tree.select_parents(source, rules) if parents else tree.select(source, rules))
-    ]
-    return _with_content(context, entries)
-
-
-def selection_digest(selected: Iterable[Selected]) -> Digest:
-    """Return the digest of what was selected: path, type, mode, bytes, link target and capability of each entry.
-
-    Times and owners do not count, nor does the mode of a directory that a source names, which no copy takes.
-    """
-    total = hashlib.sha256(_SELECTION_VERSION)
-    for one in selected:
-        mode = "" if one.type == "dir" and not one.relative else f"{one.mode:o}"
-        fields = (one.path, one.type, mode, one.digest or "", one.target or "", (one.capability or b"").hex())
-        total.update(b"\0".join(encode(text) for text in fields) + b"\0\n")
-    return Digest(f"sha256:{total.hexdigest()}")
-
-
-def _read_ignore(path: Path) -> IgnoreRules:
-    try:
-        return compile_ignore(decode(path.read_bytes()))
-    except Fault as fault:
-        raise ContextError(f"{path}: {fault.message}", help=fault.help) from fault
-    except OSError as error:
-        raise ContextError(f"cannot read `{path}`: {error.strerror}") from error
-
-
-def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
-    try:
-        return compile_patterns(patterns)
-    except Fault as fault:
-        raise ContextError(f"--exclude: {fault.message}", help=fault.help) from fault
 
 
 class _Entry(Struct, frozen=True):
@@ -171,7 +44,7 @@ class _Entry(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class _Tree:
+class Tree:
     """The context as BuildKit receives it: without what is excluded; directories are read once."""
 
     context: Context
@@ -301,7 +174,7 @@ class _Tree:
             links += 1
             if links > _MOST_LINKS:
                 return None
-            target = _read_link(self.context, child.path)
+            target = read_link(self.context, child.path)
             if target.startswith("/"):
                 current = _Entry("", self.context.root.stat())
             remaining += reversed(target.split("/"))
@@ -403,66 +276,10 @@ def _select_entry(source: str, entry: _Entry, relative: str) -> Selected:
     )
 
 
-def _read_link(context: Context, path: str) -> str:
+def read_link(context: Context, path: str) -> str:
     return os.readlink(context.root / path)  # noqa: PTH115 - Path would tidy the target up
 
 
 def _kind_name(mode: int) -> str:
     names = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
     return names.get(stat.S_IFMT(mode), "special file")
-
-
-def _with_content(context: Context, entries: Sequence[Selected]) -> tuple[Selected, ...]:
-    """Return the entries with digests, link targets, capabilities and hard links; files are hashed in threads."""
-    paths = sorted({entry.path for entry in entries if entry.type == "file"})
-    with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-        read = dict(zip(paths, threads.map(lambda path: _read_file(context.root / path, path), paths), strict=True))
-    first: dict[tuple[str, int, int], str] = {}
-    complete: list[Selected] = []
-    for entry in entries:
-        if entry.type == "file":
-            content = read[entry.path]
-            original = first.setdefault((entry.source, *content.inode), entry.path)
-            complete.append(
-                replace(
-                    entry,
-                    size=content.size,
-                    digest=content.digest,
-                    capability=content.capability,
-                    hardlink=original if original != entry.path else None,
-                )
-            )
-        elif entry.type == "symlink":
-            complete.append(replace(entry, target=_read_link(context, entry.path)))
-        else:
-            complete.append(entry)
-    return tuple(complete)
-
-
-class _Content(Struct, frozen=True):
-    digest: Digest
-    size: int
-    inode: tuple[int, int]
-    capability: bytes | None
-
-
-def _read_file(path: Path, name: str) -> _Content:
-    total, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
-                total.update(chunk)
-                size += len(chunk)
-            state = os.fstat(file.fileno())
-    except OSError as error:
-        raise ContextError(f"cannot read `{name}` in the build context: {error.strerror}") from error
-    digest = Digest(f"sha256:{total.hexdigest()}")
-    return _Content(digest, size, (state.st_dev, state.st_ino), _capability(path))
-
-
-def _capability(path: Path) -> bytes | None:
-    """Return the file's capabilities as Linux stores them, where there are any."""
-    try:
-        return os.getxattr(path, "security.capability", follow_symlinks=False)
-    except (OSError, AttributeError):
-        return None
