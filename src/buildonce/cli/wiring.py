@@ -52,7 +52,7 @@ def make_request(asked: Asked, project: Project) -> Request:
 
 def open_project(asked: Asked) -> Project:
     """Return the project on disk that is asked for."""
-    return load_project(asked.files, asked.context)
+    return load_project(asked.files, asked.context, state_folder(dict(os.environ)) / "contexts")
 
 
 def find_places(asked: Asked) -> Places:

@@ -1,43 +1,103 @@
-"""[io] The bytes of a context's files."""
+"""[io] The bytes of a context's files, hashed in threads."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from pathlib import Path
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from msgspec import Struct
 
-from buildonce.errors import ContextError
-from buildonce.oci import Digest
+from buildonce.context.identity import identify
+from buildonce.context.tree import Entry, Tree, unreadable
 
 _CHUNK = 1 << 20
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_THREADS = min(8, 2 * (os.cpu_count() or 1))
+_BATCH_FILES = 64
+_BATCH_BYTES = 4 << 20
 
 
-class Content(Struct, frozen=True):
-    digest: Digest
+class Content(Struct, frozen=True, gc=False):
+    """What is in a file.
+
+    ``is_settled`` says that the file was as its entry says from before the reading to its end, and that nobody had it
+    open for writing when the reading began, so that whoever changes it later also changes its time of change.
+    """
+
+    digest: bytes
     size: int
-    inode: tuple[int, int]
     capability: bytes | None
+    is_settled: bool
 
 
-def read_file(path: Path, name: str) -> Content:
-    total, size = hashlib.sha256(), 0
+def read_contents(tree: Tree, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+    """Yield each file with its content. Raises `ContextError` for one that cannot be read."""
+    with ThreadPoolExecutor(max_workers=_THREADS) as threads:
+        for batch in threads.map(partial(_read_batch, tree), _batches(entries)):
+            yield from batch
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Divide the files among tasks: handing each to a thread by itself takes longer than reading a small one."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += entry.size
+        if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _read_batch(tree: Tree, batch: list[Entry]) -> list[tuple[Entry, Content]]:
+    return [(entry, _read(tree, entry)) for entry in batch]
+
+
+def _read(tree: Tree, entry: Entry) -> Content:
     try:
-        with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
+        file = os.open(tree.place(entry.path), _OPEN)
+        try:
+            has_writer = _has_writer(file)
+            total, size = hashlib.sha256(), 0
+            expected = min(entry.size + 1, _CHUNK)
+            while chunk := os.read(file, expected):
                 total.update(chunk)
                 size += len(chunk)
-            state = os.fstat(file.fileno())
+            capability = _capability(file)
+            is_same = identify(os.fstat(file)) == entry.identity and size == entry.size
+        finally:
+            os.close(file)
     except OSError as error:
-        raise ContextError(f"cannot read `{name}` in the build context: {error.strerror}") from error
-    digest = Digest(f"sha256:{total.hexdigest()}")
-    return Content(digest, size, (state.st_dev, state.st_ino), _capability(path))
+        raise unreadable(entry.path, error) from error
+    return Content(total.digest(), size, capability, is_same and not has_writer)
 
 
-def _capability(path: Path) -> bytes | None:
+def _has_writer(file: int) -> bool:
+    """Say whether anyone has a file open for writing, or may have.
+
+    Writing through a memory mapping changes a file's times only now and then: not while the page waits to be written to
+    the disk. The kernel gives a read lease only on a file that nobody has open for writing or mapped so.
+    """
+    try:
+        # A writer that comes in between waits a moment, and we are sent a signal: one that does nothing by default.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except (OSError, AttributeError):
+        return True
+    return False
+
+
+def _capability(file: int) -> bytes | None:
     """Return the file's capabilities as Linux stores them, where there are any."""
     try:
-        return os.getxattr(path, "security.capability", follow_symlinks=False)
+        return os.getxattr(file, "security.capability")
     except (OSError, AttributeError):
         return None

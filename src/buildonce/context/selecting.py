@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec.structs import replace
-
+from buildonce.context.identity import inode_of
+from buildonce.context.known_files import KnownFiles
 from buildonce.context.opening import Context
-from buildonce.context.reading import read_file
+from buildonce.context.reading import Content, read_contents
 from buildonce.context.selection import Selected
-from buildonce.context.tree import Tree, read_link
+from buildonce.context.tree import Tree
+from buildonce.context.words import Found, find, find_with_parents
 from buildonce.dockerfile.ignore import IgnoreRules, compile_patterns
 from buildonce.dockerfile.problems import Fault
 from buildonce.errors import ContextError
-
-_THREADS = 8
+from buildonce.oci import Digest
 
 
 def select(
-    context: Context, sources: Sequence[str], *, exclude: Sequence[str] = (), parents: bool = False
+    context: Context,
+    sources: Sequence[str],
+    *,
+    exclude: Sequence[str] = (),
+    parents: bool = False,
+    known: KnownFiles | None = None,
 ) -> tuple[Selected, ...]:
     """Return what a COPY with these source words takes from the context, source by source, in BuildKit's order.
 
     ``exclude`` are the instruction's ``--exclude`` patterns, ``parents`` is its ``--parents``. URLs and Git references
-    of an ADD are not for here. A wildcard that matches nothing selects nothing. Raises `SourceMissing` for another
-    source that is not there, `SpecialFile` for sockets, pipes and devices, `ContextError` for what cannot be read.
+    of an ADD are not for here. A wildcard that matches nothing selects nothing. Files that are in ``known`` are not
+    read again; what is read is put there and saved. Raises `SourceMissing` for another source that is not there,
+    `SpecialFile` for sockets, pipes and devices, `ContextError` for what cannot be read.
     """
+    seen = time.time_ns()
+    known = known or KnownFiles()
     tree = Tree(context)
     rules = _compile_exclude(exclude)
-    entries = [
-        entry
-        for source in sources
-        for entry in (tree.select_parents(source, rules) if parents else tree.select(source, rules))
-    ]
-    return _with_content(context, entries)
+    search = find_with_parents if parents else find
+    found = [one for word in sources for one in search(tree, word, rules)]
+    contents = _read_unknown(tree, found, known, seen)
+    return tuple(_complete(tree, found, known, contents))
 
 
 def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
@@ -44,28 +51,62 @@ def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
         raise ContextError(f"--exclude: {fault.message}", help=fault.help) from fault
 
 
-def _with_content(context: Context, entries: Sequence[Selected]) -> tuple[Selected, ...]:
-    """Return the entries with digests, link targets, capabilities and hard links; files are hashed in threads."""
-    paths = sorted({entry.path for entry in entries if entry.type == "file"})
-    with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-        read = dict(zip(paths, threads.map(lambda path: read_file(context.root / path, path), paths), strict=True))
-    first: dict[tuple[str, int, int], str] = {}
-    complete: list[Selected] = []
-    for entry in entries:
-        if entry.type == "file":
-            content = read[entry.path]
-            original = first.setdefault((entry.source, *content.inode), entry.path)
-            complete.append(
-                replace(
-                    entry,
-                    size=content.size,
-                    digest=content.digest,
-                    capability=content.capability,
-                    hardlink=original if original != entry.path else None,
-                )
-            )
-        elif entry.type == "symlink":
-            complete.append(replace(entry, target=read_link(context, entry.path)))
-        else:
-            complete.append(entry)
-    return tuple(complete)
+def _read_unknown(tree: Tree, found: Sequence[Found], known: KnownFiles, seen: int) -> dict[bytes, Content]:
+    """Read the files that are not known, hard links to the same one once; return their contents by identity."""
+    unknown = {
+        one.entry.identity: one.entry for one in found if one.type == "file" and known.find(one.entry.identity) is None
+    }
+    contents: dict[bytes, Content] = {}
+    if not unknown:
+        return contents
+    for entry, content in read_contents(tree, unknown.values()):
+        contents[entry.identity] = content
+        if content.is_settled and content.capability is None:  # a record has no place for capabilities, which are rare
+            known.learn(entry.identity, content.digest, seen)
+    known.save()
+    return contents
+
+
+def _complete(
+    tree: Tree, found: Sequence[Found], known: KnownFiles, contents: Mapping[bytes, Content]
+) -> Iterator[Selected]:
+    """Yield what was found with digests, link targets, capabilities and hard links."""
+    first: dict[tuple[str, bytes], str] = {}
+    for one in found:
+        entry = one.entry
+        if one.type != "file":
+            yield _without_content(tree, one)
+            continue
+        hardlink = None
+        if entry.links > 1:
+            original = first.setdefault((one.source, inode_of(entry.identity)), entry.path)
+            hardlink = original if original != entry.path else None
+        content = contents.get(entry.identity)
+        digest = content.digest if content is not None else known.find(entry.identity)
+        if digest is None:
+            raise RuntimeError(f"`{entry.path}` was neither known nor read")
+        yield Selected(
+            source=one.source,
+            path=entry.path,
+            relative=one.relative,
+            type="file",
+            mode=entry.mode & 0o7777,
+            size=content.size if content is not None else entry.size,
+            digest=Digest(f"sha256:{digest.hex()}"),
+            mtime_ns=entry.mtime_ns,
+            hardlink=hardlink,
+            capability=content.capability if content is not None else None,
+        )
+
+
+def _without_content(tree: Tree, one: Found) -> Selected:
+    is_link = one.type == "symlink"
+    return Selected(
+        source=one.source,
+        path=one.entry.path or ".",
+        relative=one.relative,
+        type=one.type,
+        mode=0o777 if is_link else stat.S_IMODE(one.entry.mode),
+        target=tree.read_link(one.entry.path) if is_link else None,
+        mtime_ns=one.entry.mtime_ns,
+    )

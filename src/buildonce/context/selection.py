@@ -44,6 +44,7 @@ def selection_digest(selected: Iterable[Selected]) -> Digest:
     total = hashlib.sha256(_SELECTION_VERSION)
     for one in selected:
         mode = "" if one.type == "dir" and not one.relative else f"{one.mode:o}"
-        fields = (one.path, one.type, mode, one.digest or "", one.target or "", (one.capability or b"").hex())
-        total.update(b"\0".join(encode(text) for text in fields) + b"\0\n")
+        capability = one.capability.hex() if one.capability else ""
+        text = f"{one.path}\0{one.type}\0{mode}\0{one.digest or ''}\0{one.target or ''}\0{capability}\0\n"
+        total.update(encode(text))
     return Digest(f"sha256:{total.hexdigest()}")

@@ -1,34 +1,35 @@
-"""[io] The files of a build context that the engine would receive, and the way of a source word through them."""
+"""[io] The files of a build context that an engine would receive: what is not excluded, each directory read once."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from buildonce.context.identity import identify
 from buildonce.context.opening import Context
-from buildonce.context.problems import SourceMissing, SpecialFile
-from buildonce.context.selection import Selected
-from buildonce.dockerfile.globs import has_wildcard, match_glob
-from buildonce.dockerfile.ignore import IgnoreRules, compile_patterns
-from buildonce.dockerfile.paths import clean_path
-from buildonce.dockerfile.problems import Fault, suggest
+from buildonce.dockerfile.ignore import IgnoreRules
 from buildonce.errors import ContextError
 
 _MOST_LINKS = 255
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class _Entry(Struct, frozen=True):
-    """A path in the context with its state; ``children`` are a directory's visible entries, in byte order."""
+class Entry(Struct, frozen=True, gc=False):
+    """A path in the context and its state; ``mode`` has the type too, ``links`` counts the hard links."""
 
     path: str
-    state: os.stat_result
+    mode: int
+    size: int
+    mtime_ns: int
+    links: int
+    identity: bytes
     is_excluded: bool = False
-    children: tuple[_Entry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -36,126 +37,52 @@ class _Entry(Struct, frozen=True):
 
     @property
     def is_directory(self) -> bool:
-        return stat.S_ISDIR(self.state.st_mode)
+        return stat.S_ISDIR(self.mode)
 
     @property
     def is_link(self) -> bool:
-        return stat.S_ISLNK(self.state.st_mode)
+        return stat.S_ISLNK(self.mode)
 
 
 @dataclass(slots=True)
 class Tree:
-    """The context as BuildKit receives it: without what is excluded; directories are read once."""
+    """The context as BuildKit receives it. Its directories may be as deep as the system can open them."""
 
     context: Context
-    _read: dict[str, tuple[_Entry, ...]] = field(default_factory=dict)
-    _seen: dict[str, tuple[_Entry, ...]] = field(default_factory=dict)
+    _root: str = field(init=False)
+    _any_rule: re.Pattern[str] = field(init=False)
+    _read: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
+    _names: dict[str, dict[str, Entry]] = field(default_factory=dict)
     _matched: dict[str, tuple[bool, ...]] = field(default_factory=lambda: {"": ()})
 
-    def select(self, source: str, exclude: IgnoreRules) -> list[Selected]:
-        """Return what one source word selects."""
-        return [one for match in self._matches(source) for one in self._copy(source, match, exclude)]
+    def __post_init__(self) -> None:
+        self._root = os.fspath(self.context.root)
+        self._any_rule = _any_of(self.context.ignore)
 
-    def select_parents(self, source: str, exclude: IgnoreRules) -> list[Selected]:
-        """Return what one source word selects under ``--parents``, with the directories that lead to it.
+    def walk(self, path: str) -> Iterator[Entry]:
+        """Yield the visible entries below a directory, in byte order, a directory before what is in it.
 
-        A ``/./`` in the word divides it: what stands before is where the selected paths begin.
+        Visible are those that are not excluded, and excluded directories that lead to one.
         """
-        base, pivot, pattern = source.partition("/./")
-        base, pattern = (base, pattern) if pivot else ("", source)
-        text = clean_path("/" + pattern)[1:]
-        include = _compile_include(text)
-        found: list[Selected] = []
-        for match in self._matches(base):
-            top = self._follow(match)
-            if top is not None:
-                found += _with_leading(match, self._whole(top), include, exclude)
-        if not found and not has_wildcard(source):
-            raise self._missing(source, f"{base}/{text}".strip("/"))
-        return found
+        return kept_with_parents(self._walk_all(path))
 
-    def _matches(self, source: str) -> list[str]:
-        """Return the paths that a word means: itself, or all that match its wildcards."""
-        path = clean_path("/" + source)[1:]
-        parts = path.split("/") if path else []
-        fixed = next((number for number, part in enumerate(parts) if has_wildcard(part)), len(parts))
-        if fixed == len(parts):
-            return [path]
-        base = self._follow("/".join(parts[:fixed]))
-        if base is None:
-            raise self._missing(source, "/".join(parts[:fixed]))
-        return list(self._glob(self._whole(base), "/".join(parts[fixed:]), source))
+    def is_visible(self, entry: Entry) -> bool:
+        """Say whether an entry is part of the context."""
+        if not entry.is_excluded:
+            return True
+        return self._may_hold_exceptions(entry) and any(
+            not below.is_excluded for below, _ in self._walk_all(entry.path)
+        )
 
-    def _glob(self, base: _Entry, pattern: str, source: str) -> Iterator[str]:
-        """Yield the paths below ``base`` that match; what is inside a match is not tried."""
-        pending = list(reversed(base.children))
-        start = len(base.path) + 1 if base.path else 0
-        try:
-            match_glob(pattern, "")
-        except Fault as fault:
-            raise ContextError(f"the source `{source}` is malformed: {fault.message}", help=fault.help) from fault
-        while pending:
-            entry = pending.pop()
-            if match_glob(pattern, entry.path[start:]):
-                yield entry.path
-            else:
-                pending += reversed(entry.children)
-
-    def _copy(self, source: str, match: str, exclude: IgnoreRules) -> Iterator[Selected]:
-        top = self._follow(match)
-        if top is None:
-            raise self._missing(source, match)
-        top = self._whole(top)
-        yield _select_entry(match, top, "")
-        yield from (_select_entry(match, entry, relative) for entry, relative in _kept(top, exclude))
-
-    def _whole(self, entry: _Entry) -> _Entry:
-        """Return a directory's entry with everything below it, others as they are."""
-        if not entry.is_directory:
-            return entry
-        return replace(entry, children=self._visible(entry.path))
-
-    def _visible(self, path: str) -> tuple[_Entry, ...]:
-        """Return the visible entries of a directory: those not excluded, and directories that lead to one."""
-        if path not in self._seen:
-            self._seen[path] = tuple(visible for entry in self._list(path) if (visible := self._reduced(entry)))
-        return self._seen[path]
-
-    def _reduced(self, entry: _Entry) -> _Entry | None:
-        """Return an entry with its visible children, or None when it is not visible itself."""
-        if not entry.is_directory or (entry.is_excluded and not self.context.ignore.has_exceptions):
-            return None if entry.is_excluded else entry
-        try:
-            children = self._visible(entry.path)
-        except ContextError:
-            if not entry.is_excluded:
-                raise
-            children = ()  # what is excluded need not be readable
-        return replace(entry, children=children) if children or not entry.is_excluded else None
-
-    def _list(self, path: str) -> tuple[_Entry, ...]:
+    def entries(self, path: str) -> tuple[Entry, ...]:
         """Return all entries of a directory, in byte order, excluded ones marked."""
         if path not in self._read:
             self._read[path] = tuple(self._scan(path))
         return self._read[path]
 
-    def _scan(self, path: str) -> Iterator[_Entry]:
-        directory = self.context.root / path
-        try:
-            with os.scandir(directory) as found:
-                states = [(one.name, one.stat(follow_symlinks=False)) for one in found]
-        except OSError as error:
-            raise ContextError(f"cannot read `{path or '.'}` in the build context: {error.strerror}") from error
-        for name, state in sorted(states, key=lambda one: os.fsencode(one[0])):
-            inside = f"{path}/{name}" if path else name
-            is_excluded, matched = self.context.ignore.enter(inside, self._matched[path])
-            if stat.S_ISDIR(state.st_mode):
-                self._matched[inside] = matched
-            yield _Entry(inside, state, is_excluded)
-
-    def _follow(self, path: str) -> _Entry | None:
+    def follow(self, path: str) -> Entry | None:
         """Return what is at ``path`` after following links inside the context; None when nothing visible is."""
-        current = _Entry("", self.context.root.stat())
+        current = self._entry("")
         remaining = list(reversed(path.split("/"))) if path else []
         links = 0
         while remaining:
@@ -163,7 +90,7 @@ class Tree:
             if part in ("", "."):
                 continue
             if part == "..":
-                current = self._parent(current)
+                current = self._entry(current.path.rpartition("/")[0])
                 continue
             child = self._child(current, part)
             if child is None:
@@ -174,112 +101,114 @@ class Tree:
             links += 1
             if links > _MOST_LINKS:
                 return None
-            target = read_link(self.context, child.path)
+            target = self.read_link(child.path)
             if target.startswith("/"):
-                current = _Entry("", self.context.root.stat())
+                current = self._entry("")
             remaining += reversed(target.split("/"))
         return current
 
-    def _parent(self, entry: _Entry) -> _Entry:
-        path = entry.path.rpartition("/")[0]
-        return _Entry(path, (self.context.root / path).lstat() if path else self.context.root.stat())
+    def read_link(self, path: str) -> str:
+        """Return where a symbolic link leads, as it is written there."""
+        try:
+            return os.readlink(self.place(path))  # noqa: PTH115 - Path would tidy the target up
+        except OSError as error:
+            raise unreadable(path, error) from error
 
-    def _child(self, directory: _Entry, name: str) -> _Entry | None:
+    def place(self, path: str) -> str:
+        """Return where a path of the context lies."""
+        return f"{self._root}/{path}" if path else self._root
+
+    def _walk_all(self, path: str) -> Iterator[tuple[Entry, bool]]:
+        """Yield what is below a directory, each with whether it is visible by itself."""
+        remaining = list(reversed(self.entries(path)))
+        while remaining:
+            entry = remaining.pop()
+            if not entry.is_excluded:
+                yield entry, True
+                if entry.is_directory:
+                    remaining += reversed(self.entries(entry.path))
+            elif self._may_hold_exceptions(entry):
+                yield entry, False
+                try:
+                    remaining += reversed(self.entries(entry.path))
+                except ContextError:
+                    continue  # what is excluded need not be readable
+
+    def _may_hold_exceptions(self, entry: Entry) -> bool:
+        return entry.is_directory and self.context.ignore.has_exceptions
+
+    def _scan(self, path: str) -> Iterator[Entry]:
+        found = self._scan_states(path)
+        try:
+            found.sort(key=lambda one: one[0].encode("ascii"))
+        except UnicodeEncodeError:
+            found.sort(key=lambda one: os.fsencode(one[0]))
+        prefix = f"{path}/" if path else ""
+        inherited = self._matched[path]
+        is_match, enter = self._any_rule.fullmatch, self.context.ignore.enter
+        is_plain = not any(inherited)
+        for name, state in found:
+            inside, is_excluded, matched = prefix + name, False, inherited
+            if not is_plain or is_match(inside):
+                is_excluded, matched = enter(inside, inherited)
+            mode = state.st_mode
+            if stat.S_ISDIR(mode):
+                self._matched[inside] = matched
+            yield Entry(inside, mode, state.st_size, state.st_mtime_ns, state.st_nlink, identify(state), is_excluded)
+
+    def _scan_states(self, path: str) -> list[tuple[str, os.stat_result]]:
+        # Relative to a descriptor of the directory the kernel need not walk the whole path for each of its files.
+        try:
+            directory = os.open(self.place(path), _DIRECTORY)
+            try:
+                with os.scandir(directory) as found:
+                    return [(one.name, one.stat(follow_symlinks=False)) for one in found]
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    def _entry(self, path: str) -> Entry:
+        """Return a directory as it is, the root even through links."""
+        try:
+            state = Path(self.place(path)).stat(follow_symlinks=not path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        return Entry(path, state.st_mode, state.st_size, state.st_mtime_ns, state.st_nlink, identify(state))
+
+    def _child(self, directory: Entry, name: str) -> Entry | None:
         if not directory.is_directory:
             return None
-        for entry in self._list(directory.path):
-            if entry.name == name:
-                return entry if not entry.is_excluded or self._reduced(entry) else None
-        return None
-
-    def _missing(self, source: str, path: str) -> SourceMissing:
-        rule = self.context.ignore.deciding(path)
-        if rule is not None and (self.context.root / path).exists() and self.context.ignore_path is not None:
-            return SourceMissing(
-                f"`{source}` is not in the build context: `{rule.text}` in {self.context.ignore_path.name} excludes it",
-                source=source,
-                help=f"add `!{path}` to {self.context.ignore_path.name}",
-            )
-        return SourceMissing(
-            f"`{source}` is not in the build context", source=source, help=self._help_for_missing(path)
-        )
-
-    def _help_for_missing(self, path: str) -> str:
-        """Say what stands where the first missing part of the path should be."""
-        parts = path.split("/")
-        for number, part in enumerate(parts):
-            directory = self._follow("/".join(parts[:number]))
-            if directory is None or not directory.is_directory:
-                break
-            names = [entry.name for entry in self._visible(directory.path)]
-            if part not in names:
-                closest = suggest(part, names)
-                return f"did you mean `{'/'.join([*parts[:number], closest])}`?" if closest else _help_for_root()
-        return _help_for_root()
+        if directory.path not in self._names:
+            self._names[directory.path] = {entry.name: entry for entry in self.entries(directory.path)}
+        entry = self._names[directory.path].get(name)
+        return entry if entry is not None and self.is_visible(entry) else None
 
 
-def _help_for_root() -> str:
-    return "sources are relative to the build context; what another step of your build makes has to be there first"
+def kept_with_parents(walked: Iterable[tuple[Entry, bool]]) -> Iterator[Entry]:
+    """Yield the entries that are marked as kept, each after the directories that lead to it, kept or not."""
+    pending: list[Entry] = []
+    for entry, is_kept in walked:
+        while pending and not entry.path.startswith(f"{pending[-1].path}/"):
+            pending.pop()
+        if is_kept:
+            if pending:
+                yield from pending
+                pending.clear()
+            yield entry
+        elif entry.is_directory:
+            pending.append(entry)
 
 
-def _compile_include(pattern: str) -> IgnoreRules:
-    try:
-        return compile_patterns([pattern])
-    except Fault as fault:
-        raise ContextError(f"the source `{pattern}` is malformed: {fault.message}", help=fault.help) from fault
+def unreadable(path: str, error: OSError) -> ContextError:
+    """Return the error to raise for what cannot be read."""
+    return ContextError(f"cannot read `{path or '.'}` in the build context: {error.strerror}")
 
 
-def _kept(top: _Entry, exclude: IgnoreRules) -> Iterator[tuple[_Entry, str]]:
-    """Yield the entries below ``top`` that ``--exclude`` leaves, each with its path relative to ``top``."""
-    start = len(top.path) + 1 if top.path else 0
-
-    def keep(entry: _Entry, matched: tuple[bool, ...]) -> list[tuple[_Entry, str]]:
-        relative = entry.path[start:]
-        is_excluded, matched = exclude.enter(relative, matched)
-        below = [one for child in entry.children for one in keep(child, matched)]
-        return [(entry, relative), *below] if below or not is_excluded else []
-
-    for child in top.children:
-        yield from keep(child, ())
-
-
-def _with_leading(source: str, top: _Entry, include: IgnoreRules, exclude: IgnoreRules) -> list[Selected]:
-    """Return the entries below ``top`` that ``include`` matches and ``exclude`` does not, and their parents."""
-    start = len(top.path) + 1 if top.path else 0
-
-    def keep(entry: _Entry, included: tuple[bool, ...], excluded: tuple[bool, ...]) -> list[Selected]:
-        relative = entry.path[start:]
-        is_included, included = include.enter(relative, included)
-        is_excluded, excluded = exclude.enter(relative, excluded)
-        below = [one for child in entry.children for one in keep(child, included, excluded)]
-        if not below and (is_excluded or not is_included):
-            return []
-        return [_select_entry(source, entry, relative), *below]
-
-    return [one for child in top.children for one in keep(child, (), ())]
-
-
-def _select_entry(source: str, entry: _Entry, relative: str) -> Selected:
-    """Return the entry as selected, still without content; raise `SpecialFile` for what is no file of an image."""
-    mode = entry.state.st_mode
-    kind = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}.get(stat.S_IFMT(mode))
-    if kind is None:
-        raise SpecialFile(f"`{entry.path}` in the build context is a {_kind_name(mode)}", path=entry.path)
-    return Selected(
-        source=source or ".",
-        path=entry.path or ".",
-        relative=relative,
-        type=kind,
-        mode=0o777 if kind == "symlink" else stat.S_IMODE(mode),
-        size=entry.state.st_size if kind == "file" else 0,
-        mtime_ns=entry.state.st_mtime_ns,
-    )
-
-
-def read_link(context: Context, path: str) -> str:
-    return os.readlink(context.root / path)  # noqa: PTH115 - Path would tidy the target up
-
-
-def _kind_name(mode: int) -> str:
-    names = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
-    return names.get(stat.S_IFMT(mode), "special file")
+def _any_of(rules: IgnoreRules) -> re.Pattern[str]:
+    """Return the expression of paths that any pattern matches; most paths match none, and this says so at once."""
+    parts = []
+    for pattern in rules.patterns:
+        flags = "s" if pattern.expression.flags & re.DOTALL else ""
+        parts.append(f"(?{flags}:{pattern.expression.pattern})")
+    return re.compile("|".join(parts) or "(?!)")

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from buildonce.context import Context, Selected, open_context, select, selection_digest
+from buildonce.context.known_files import KnownFiles, known_files_path
 from buildonce.dockerfile.ignore import compile_ignore
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import decode, escape_invalid
@@ -24,8 +25,9 @@ OWN_FOLDER = ".buildonce"
 class ProjectContext:
     """The build context of one Dockerfile; each selection is read and hashed once."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, known: KnownFiles | None = None) -> None:
         self.context = context
+        self._known = known
         self._selected: dict[tuple[tuple[str, ...], tuple[str, ...], bool], tuple[Selected, ...]] = {}
 
     @property
@@ -39,7 +41,7 @@ class ProjectContext:
         """Return what these source words select, with or without ``--parents``. Raises `ContextError`."""
         asked = (sources, exclude, parents)
         if asked not in self._selected:
-            self._selected[asked] = select(self.context, sources, exclude=exclude, parents=parents)
+            self._selected[asked] = select(self.context, sources, exclude=exclude, parents=parents, known=self._known)
         return self._selected[asked]
 
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
@@ -76,17 +78,19 @@ class Project(Struct, frozen=True, kw_only=True):
         return self.contexts[file].ignore_text
 
 
-def load_project(dockerfiles: Sequence[Path], context: Path | None) -> Project:
+def load_project(dockerfiles: Sequence[Path], context: Path | None, memory: Path | None = None) -> Project:
     """Return the project with these Dockerfiles; without any, the context's ``Dockerfile``.
 
-    Each Dockerfile's context is ``context``, else the current folder. Raises `UsageError` and `DockerfileError`.
+    Each Dockerfile's context is ``context``, else the current folder. ``memory`` is the folder where the digests of
+    context files are kept from one run to the next. Raises `UsageError` and `DockerfileError`.
     """
     root = context or Path()
     if not root.is_dir():
         raise UsageError(f"there is no folder `{root}` to take as the build context", help="name it with --context DIR")
     paths = list(dockerfiles) or [root / "Dockerfile"]
     contents = [_read(path) for path in paths]
-    contexts = tuple(ProjectContext(_open(root, path)) for path in paths)
+    known = KnownFiles(known_files_path(memory, root), root) if memory is not None else KnownFiles()
+    contexts = tuple(ProjectContext(_open(root, path), known) for path in paths)
     files = tuple(
         SourceFile(dockerfile=parse_dockerfile(content, str(path)), context=opened, folder=root.resolve().name)
         for path, content, opened in zip(paths, contents, contexts, strict=True)
