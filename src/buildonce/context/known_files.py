@@ -24,7 +24,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -67,20 +67,14 @@ class KnownFiles:
         self._path = path
         self._era = read_era() if path is not None else None
         self._device = trusted_device(root) if root is not None and self._era is not None else None
-        self._earlier: dict[bytes, bytes] = {}
-        self._used: dict[bytes, bytes] = {}
+        self._records: dict[bytes, bytes] = {}
         self._is_changed = False
         if path is not None and self._era is not None and self._device is not None:
-            self._earlier = _load(path, self._era)
+            self._records = _load(path, self._era)
 
     def find(self, identity: bytes) -> bytes | None:
         """Return the SHA-256 of the file with this identity, if it is known."""
-        digest = self._used.get(identity)
-        if digest is None:
-            digest = self._earlier.get(identity)
-            if digest is not None:
-                self._used[identity] = digest
-        return digest
+        return self._records.get(identity)
 
     def learn(self, identity: bytes, digest: bytes, seen: int) -> None:
         """Take the digest of a file that had its identity from ``seen`` until it was read, unless that is too recent.
@@ -88,22 +82,25 @@ class KnownFiles:
         ``seen`` is in nanoseconds since the epoch. The reading was settled (`reading.Content`).
         """
         if device_of(identity) == self._device and changed_at(identity) + MARGIN <= seen:
-            self._used[identity] = digest
+            self._records[identity] = digest
             self._is_changed = True
 
-    def save(self) -> None:
+    def save(self, used: Iterable[bytes]) -> None:
         """Keep what is known for the next run, if that is new; where it cannot be written, the next run reads again.
 
+        What is ``used`` comes first, and about as much of the rest is kept: other instructions may need it.
         Another process may save its own at the same time: one of the two is kept.
         """
         now = read_era()
         if self._path is None or not self._is_changed or self._era is None or now is None or not self._era.lasts(now):
             return
-        limit = min(_MOST_RECORDS, max(_FEW_RECORDS, 2 * len(self._used)))
-        others = (record for record in self._earlier.items() if record[0] not in self._used)
-        records = [*islice(self._used.items(), limit), *islice(others, max(0, limit - len(self._used)))]
+        present = {identity: self._records[identity] for identity in used if identity in self._records}
+        limit = min(_MOST_RECORDS, max(_FEW_RECORDS, 2 * len(present)))
+        newest_first = reversed(self._records.items())
+        others = (record for record in newest_first if record[0] not in present)
+        records = list(islice(chain(present.items(), others), limit))
         with contextlib.suppress(OSError):
-            _write(self._path, _render(self._era, records))
+            _write(self._path, _render(self._era, reversed(records)))
             _sweep(self._path.parent)
             self._is_changed = False
 

@@ -40,8 +40,9 @@ def select(
     rules = _compile_exclude(exclude)
     search = find_with_parents if parents else find
     found = [one for word in sources for one in search(tree, word, rules)]
-    contents = _read_unknown(tree, found, known, seen)
-    return tuple(_complete(tree, found, known, contents))
+    digests = [known.find(one.entry.identity) if one.type == "file" else None for one in found]
+    contents = _read_unknown(tree, found, digests, known, seen)
+    return tuple(_complete(tree, found, digests, contents))
 
 
 def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
@@ -51,10 +52,14 @@ def _compile_exclude(patterns: Sequence[str]) -> IgnoreRules:
         raise ContextError(f"--exclude: {fault.message}", help=fault.help) from fault
 
 
-def _read_unknown(tree: Tree, found: Sequence[Found], known: KnownFiles, seen: int) -> dict[bytes, Content]:
-    """Read the files that are not known, hard links to the same one once; return their contents by identity."""
+def _read_unknown(
+    tree: Tree, found: Sequence[Found], digests: Sequence[bytes | None], known: KnownFiles, seen: int
+) -> dict[bytes, Content]:
+    """Read the files without a digest, hard links to the same one once; return their contents by identity."""
     unknown = {
-        one.entry.identity: one.entry for one in found if one.type == "file" and known.find(one.entry.identity) is None
+        one.entry.identity: one.entry
+        for one, digest in zip(found, digests, strict=True)
+        if digest is None and one.type == "file"
     }
     contents: dict[bytes, Content] = {}
     if not unknown:
@@ -63,16 +68,16 @@ def _read_unknown(tree: Tree, found: Sequence[Found], known: KnownFiles, seen: i
         contents[entry.identity] = content
         if content.is_settled and content.capability is None:  # a record has no place for capabilities, which are rare
             known.learn(entry.identity, content.digest, seen)
-    known.save()
+    known.save(one.entry.identity for one in found)
     return contents
 
 
 def _complete(
-    tree: Tree, found: Sequence[Found], known: KnownFiles, contents: Mapping[bytes, Content]
+    tree: Tree, found: Sequence[Found], digests: Sequence[bytes | None], contents: Mapping[bytes, Content]
 ) -> Iterator[Selected]:
     """Yield what was found with digests, link targets, capabilities and hard links."""
     first: dict[tuple[str, bytes], str] = {}
-    for one in found:
+    for one, known_digest in zip(found, digests, strict=True):
         entry = one.entry
         if one.type != "file":
             yield _without_content(tree, one)
@@ -81,10 +86,8 @@ def _complete(
         if entry.links > 1:
             original = first.setdefault((one.source, inode_of(entry.identity)), entry.path)
             hardlink = original if original != entry.path else None
-        content = contents.get(entry.identity)
-        digest = content.digest if content is not None else known.find(entry.identity)
-        if digest is None:
-            raise RuntimeError(f"`{entry.path}` was neither known nor read")
+        content = contents[entry.identity] if known_digest is None else None
+        digest = content.digest if content is not None else known_digest or b""
         yield Selected(
             source=one.source,
             path=entry.path,

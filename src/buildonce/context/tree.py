@@ -64,7 +64,9 @@ class Tree:
 
         Visible are those that are not excluded, and excluded directories that lead to one.
         """
-        return kept_with_parents(self._walk_all(path))
+        if self.context.ignore.has_exceptions:
+            return kept_with_parents(self._walk_all(path))
+        return (entry for entry, _ in self._walk_all(path))  # then no excluded directory leads anywhere
 
     def is_visible(self, entry: Entry) -> bool:
         """Say whether an entry is part of the context."""
@@ -125,7 +127,7 @@ class Tree:
             entry = remaining.pop()
             if not entry.is_excluded:
                 yield entry, True
-                if entry.is_directory:
+                if stat.S_ISDIR(entry.mode):
                     remaining += reversed(self.entries(entry.path))
             elif self._may_hold_exceptions(entry):
                 yield entry, False
