@@ -124,6 +124,7 @@ def test_two_builds_arguments_are_enough(call: Call) -> None:
     [
         pytest.param(["bilder"], "did you mean `builder`?", id="an unknown node"),
         pytest.param(["--since", "nowhere"], "Git knows no revision `nowhere`", id="an unknown revision"),
+        pytest.param(["--since=--help"], "Git knows no revision `--help`", id="an option for Git"),
         pytest.param(["--since=HEAD", "--before-arg=A=1"], "exclude each other", id="two things to compare with"),
         pytest.param(["--record", "missing.json"], "cannot be read", id="no such record"),
         pytest.param(["--record", "Dockerfile"], "is no record of a plan", id="something else than a record"),

@@ -110,15 +110,16 @@ async def _at_revision(asked: Asked, project: Project, revision: str, around: Su
     from dataclasses import replace
 
     from buildonce.cli.wiring import make_request, open_project
-    from buildonce.run.git import check_out
+    from buildonce.run.git import check_out, find_commit
 
     root = project.context_root(0)
     with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
-        context = check_out(root, revision, Path(folder))
+        commit = find_commit(root, revision)
+        context = check_out(root, commit, Path(folder))
         files = tuple(_moved(path, root, context) for path in asked.files)
         then = open_project(replace(asked, files=files, context=context))
         found = await _other(then, make_request(asked, then), f"the revision {revision}", around)
-        return found.at(revision)
+        return found.at(commit)
 
 
 def _moved(path: Path, root: Path, context: Path) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from buildonce.errors import UsageError
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def commit_id(folder: Path) -> str:
@@ -36,6 +39,16 @@ def head(folder: Path) -> str:
     return _ask(folder, "rev-parse", "HEAD")
 
 
+def find_commit(folder: Path, revision: str) -> str:
+    """Return the id of the commit that a revision names. Raises `UsageError` if there is none."""
+    if not _ask(folder, "rev-parse", "--show-toplevel"):
+        raise UsageError(f"`{folder}` is in no Git checkout, so there is no revision `{revision}` to compare with")
+    found = _ask(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if not found:
+        raise UsageError(f"Git knows no revision `{revision}`", help="name a commit, a tag or a branch")
+    return found
+
+
 def tracked_files(folder: Path) -> frozenset[str] | None:
     """Return the paths of the files below ``folder`` that Git knows, relative to it; None outside of a checkout."""
     if not head(folder):
@@ -43,31 +56,29 @@ def tracked_files(folder: Path) -> frozenset[str] | None:
     return frozenset(_ask(folder, "ls-files", "-z").split("\0")) - {""}
 
 
-def read_committed(folder: Path, revision: str, path: str) -> bytes | None:
+def read_committed(folder: Path, commit: str, path: str) -> bytes | None:
     """Return a file's content in a commit, ``path`` relative to ``folder``; None if there is none."""
-    answer = _run(folder, "cat-file", "blob", f"{revision}:./{path}")
+    if not _COMMIT.fullmatch(commit):
+        return None  # it may come from somebody else's record
+    answer = _run(folder, "cat-file", "blob", f"{commit}:./{path}")
     return answer.stdout if answer is not None and answer.returncode == 0 else None
 
 
-def check_out(folder: Path, revision: str, target: Path) -> Path:
+def check_out(folder: Path, commit: str, target: Path) -> Path:
     """Write the files of a commit below ``target``, nothing else touched; return where ``folder`` is among them.
 
-    Raises `UsageError` if there is no such commit, or ``folder`` is in no Git checkout.
+    Raises `UsageError` if that fails.
     """
     top = _ask(folder, "rev-parse", "--show-toplevel")
-    if not top:
-        raise UsageError(f"`{folder}` is in no Git checkout, so there is no revision `{revision}` to compare with")
-    if not _ask(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
-        raise UsageError(f"Git knows no revision `{revision}`", help="name a commit, a tag or a branch")
     # The name of the folder may be that of the image.
     tree = target / Path(top).name
     tree.mkdir()
     index = {**os.environ, "GIT_INDEX_FILE": str(target / "index")}
-    commands = (("read-tree", revision), ("checkout-index", "--all", "--force", f"--prefix={tree}/"))
+    commands = (("read-tree", commit), ("checkout-index", "--all", "--force", f"--prefix={tree}/"))
     for command in commands:
         done = subprocess.run(("git", "-C", top, *command), capture_output=True, text=True, check=False, env=index)
         if done.returncode != 0:
-            raise UsageError(f"`git {command[0]}` of `{revision}` failed: {done.stderr.strip()}")
+            raise UsageError(f"`git {command[0]}` of {commit} failed: {done.stderr.strip()}")
     return tree / folder.resolve().relative_to(Path(top).resolve())
 
 
