@@ -1,4 +1,4 @@
-"""[io] The bytes of a context's files, hashed in threads."""
+"""[io] The bytes of a context's files, hashed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from msgspec import Struct
 
@@ -18,8 +17,7 @@ from buildonce.context.tree import Entry, Tree, unreadable
 _CHUNK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _THREADS = min(8, 2 * (os.cpu_count() or 1))
-_BATCH_FILES = 64
-_BATCH_BYTES = 4 << 20
+_LARGE = 1 << 18
 
 
 class Content(Struct, frozen=True, gc=False):
@@ -36,28 +34,26 @@ class Content(Struct, frozen=True, gc=False):
 
 
 def read_contents(tree: Tree, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
-    """Yield each file with its content. Raises `ContextError` for one that cannot be read."""
+    """Yield each file with its content, in any order. Raises `ContextError` for one that cannot be read.
+
+    Only large files go to threads. A small one is read and hashed by many short calls, each of which gives the
+    interpreter's lock away and has to wait for it again: with several threads this takes longer than with one.
+    """
+    small: list[Entry] = []
     with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-        for batch in threads.map(partial(_read_batch, tree), _batches(entries)):
-            yield from batch
-
-
-def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Divide the files among tasks: handing each to a thread by itself takes longer than reading a small one."""
-    batch: list[Entry] = []
-    size = 0
-    for entry in entries:
-        batch.append(entry)
-        size += entry.size
-        if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _read_batch(tree: Tree, batch: list[Entry]) -> list[tuple[Entry, Content]]:
-    return [(entry, _read(tree, entry)) for entry in batch]
+        large: list[tuple[Entry, Future[Content]]] = []
+        for entry in entries:
+            if entry.size < _LARGE:
+                small.append(entry)
+            else:
+                large.append((entry, threads.submit(_read, tree, entry)))
+        try:
+            for entry in small:
+                yield entry, _read(tree, entry)
+            for entry, content in large:
+                yield entry, content.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _read(tree: Tree, entry: Entry) -> Content:

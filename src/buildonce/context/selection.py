@@ -13,7 +13,7 @@ from buildonce.oci import Digest
 _SELECTION_VERSION = b"buildonce selection 1\0"
 
 
-class Selected(Struct, frozen=True, kw_only=True):
+class Selected(Struct, frozen=True, kw_only=True, gc=False):
     """One file, directory or symbolic link that a source word selects.
 
     ``path`` is relative to the context, ``relative`` to the source (empty for the source itself), ``source`` the path
