@@ -3,6 +3,7 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildonce.context import known_files, open_context, select, selection_digest
+from buildonce.context import known_files, open_context, reading, select, selection_digest, tree
+from buildonce.context.identity import identify
 from buildonce.context.known_files import KnownFiles, find_mount, known_files_path
 from buildonce.errors import ContextError
 
+REAL_MARGIN = known_files.MARGIN
 TICK = 0.03
 OPERATIONS = ("write", "rename", "chmod", "utime", "hardlink", "truncate", "copy_over", "mapped", "remove", "wait")
 
@@ -50,8 +53,6 @@ def remembered(folder: Path, root: Path) -> int:
 
 
 def known_files_identity(path: Path) -> bytes:
-    from buildonce.context.identity import identify
-
     return identify(path.lstat())
 
 
@@ -82,6 +83,24 @@ def test_a_file_rewritten_at_once_with_its_old_size_and_time_is_seen(tmp_path: P
         file.write_text(f"{number + 1:05}")
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
         assert digest(root, known_in(tmp_path, root)) == digest(root) != before
+
+
+def test_a_clock_that_ticks_every_second_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels since 6.13 tell changes apart that others do not, so the coarse clock is made here."""
+    monkeypatch.setattr(known_files, "MARGIN", REAL_MARGIN)
+    for module in (tree, reading):
+        monkeypatch.setattr(module, "identify", coarse_identity)
+    root = root_in(tmp_path)
+    for number in range(20):
+        (root / "a").write_text(f"{number:05}")
+        os.utime(root / "a", (1, 1))
+        assert digest(root, known_in(tmp_path, root)) == digest(root)
+
+
+def coarse_identity(state: os.stat_result) -> bytes:
+    """Return an identity with whole seconds."""
+    identity = identify(state)
+    return identity[:32] + (state.st_ctime_ns // 10**9 * 10**9).to_bytes(8, sys.byteorder) + identity[40:]
 
 
 def test_a_file_that_is_mapped_for_writing_is_not_remembered(tmp_path: Path) -> None:
