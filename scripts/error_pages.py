@@ -91,6 +91,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "ARCHIVE": "A layer of a base image is malformed or hostile. Choose another base, or have it built again.",
     "NO-COMPILE": "Run the job that compiles for this commit first; `buildonce explain` says why the key is a new one.",
     "MISSING-BLOBS": "Run the same command again: what the registry lost is sent once more.",
+    "NOT-IN-STORE": "Something removed it, or it never came there; `buildonce verify` finds what else is missing.",
     "IMAGE-NOT-FOUND": "Check name, tag and platform in the FROM line.",
     "ERROR": "The message says what happened.",
 }

@@ -129,6 +129,12 @@ class NotCompiled(Error):
     code = "NO-COMPILE"
 
 
+class NotInStore(StoreError):
+    """A store does not hold what was asked for by its digest."""
+
+    code = "NOT-IN-STORE"
+
+
 class MissingBlobs(StoreError):
     """A registry refuses a manifest because something it refers to is not there; ``digests`` if it named it."""
 

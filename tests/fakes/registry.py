@@ -162,6 +162,7 @@ class FakeRegistry:
         self.location: Callable[[str], str] = lambda path: path
         self.realm: str | None = None
         self.latency = 0.0
+        self.page = 100
         self.log: list[Logged] = []
         self.faults: list[Fault] = []
         self.repositories: dict[str, _Repository] = {}
@@ -301,6 +302,8 @@ class FakeRegistry:
                 return self._manifest(request, match["name"], match["rest"], body)
             case "blobs":
                 return self._blob(request, match["name"], match["rest"])
+            case "tags":
+                return self._tags(request, match["name"])
             case _:
                 return self._upload(request, match["name"], match["rest"], body)
 
@@ -359,6 +362,15 @@ class FakeRegistry:
         missing = [blob["digest"] for blob in blobs if blob["digest"] not in repository.blobs]
         children = (child["digest"] for child in document.get("manifests", []))
         return missing + [child for child in children if child not in repository.manifests]
+
+    def _tags(self, request: web.Request, name: str) -> web.Response:
+        if name not in self.repositories:
+            return _error(404, "NAME_UNKNOWN", "repository name not known to registry")
+        tags = sorted(tag for tag in self.repositories[name].tags if tag > request.query.get("last", ""))
+        page = tags[: self.page]
+        more = len(page) < len(tags)
+        link = {"Link": f'<{request.path}?n={self.page}&last={page[-1]}>; rel="next"'} if more else {}
+        return web.json_response({"name": name, "tags": page or None}, headers=link)
 
     def _blob(self, request: web.Request, name: str, digest: str) -> web.Response:
         content = self.repository(name).blobs.get(digest)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from buildonce.errors import IntegrityError, MissingBlobs, StoreError, UsageError
+from buildonce.errors import IntegrityError, MissingBlobs, NotInStore, StoreError, UsageError
 from buildonce.oci import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor, digest_of
 from buildonce.reference import Repository
 from buildonce.store.copying import copy_image
@@ -106,6 +106,28 @@ async def test_a_blob_comes_back(store: AnyStore, size: int) -> None:
 
 async def test_a_blob_that_is_not_there_is_not_held(store: AnyStore) -> None:
     assert not await store.has_blob(blob_of_bytes(b"absent", OCI_LAYER_GZIP).descriptor)
+
+
+async def test_the_size_of_a_blob_is_told_without_the_blob(store: AnyStore) -> None:
+    blob = blob_of_bytes(b"x" * 100, OCI_LAYER_GZIP)
+    assert await store.blob_size(blob.descriptor) is None
+    await store.put_blob(blob)
+    assert await store.blob_size(blob.descriptor) == 100
+    assert await store.blob_size(msgspec.structs.replace(blob.descriptor, size=7)) == 100
+
+
+async def test_a_blob_that_is_not_there_cannot_be_read(store: AnyStore) -> None:
+    with pytest.raises(NotInStore):
+        await collected(store.read_blob(blob_of_bytes(b"absent", OCI_LAYER_GZIP).descriptor))
+
+
+async def test_tags_are_listed(store: AnyStore) -> None:
+    assert not list(await store.tags())
+    one = image()
+    for tag in ("v2", "v1"):
+        await put(store, one, tag=tag)
+    await put(store, image("two"))
+    assert sorted(await store.tags()) == ["v1", "v2"]
 
 
 async def test_the_same_blob_is_stored_once(store: AnyStore) -> None:

@@ -179,6 +179,20 @@ async def test_a_blob_that_is_not_there_is_an_error(registry: FakeRegistry, stor
         await collected(store.read_blob(layer().descriptor))
 
 
+async def test_a_list_of_tags_without_end_is_an_error(registry: FakeRegistry, store: RegistryStore) -> None:
+    headers = {"Link": '</v2/app/tags/list?n=1&last=a>; rel="next"'}
+    registry.faults.append(fake.instead(b'{"name":"app","tags":["a"]}', headers=headers, times=10_000))
+    with pytest.raises(StoreError, match="more tags than"):
+        await store.tags()
+    assert len(registry.log) <= 200
+
+
+async def test_a_list_of_tags_that_is_none_is_an_error(registry: FakeRegistry, store: RegistryStore) -> None:
+    registry.faults.append(fake.instead(b"<html>", times=99))
+    with pytest.raises(RegistryUnavailable, match="does not answer as a registry"):
+        await store.tags()
+
+
 async def test_a_manifest_with_another_digest_is_refused(registry: FakeRegistry, store: RegistryStore) -> None:
     registry.faults.append(fake.instead(image("other").content, headers={"Content-Type": OCI_MANIFEST}))
     with pytest.raises(IntegrityError, match="other content"):

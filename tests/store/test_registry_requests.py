@@ -113,3 +113,19 @@ def test_importing_stores_does_not_load_the_http_library() -> None:
     code = "import sys\n" + "\n".join(f"import buildonce.store.{module}" for module in modules)
     code += "\nassert 'aiohttp' not in sys.modules and 'yarl' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_tags_are_listed_page_by_page(registry: FakeRegistry, store: RegistryStore) -> None:
+    registry.page = 3
+    for number in range(8):
+        registry.add_manifest("app", image().content, OCI_MANIFEST, tag=f"v{number}")
+    assert list(await store.tags()) == [f"v{number}" for number in range(8)]
+    assert [one.query for one in registry.log] == [{}, {"n": "3", "last": "v2"}, {"n": "3", "last": "v5"}]
+
+
+async def test_the_next_page_is_asked_of_the_same_server(registry: FakeRegistry, store: RegistryStore) -> None:
+    registry.add_manifest("app", image().content, OCI_MANIFEST, tag="v9")
+    elsewhere = {"Link": '<http://elsewhere.invalid/v2/other/tags/list?last=v1>; rel="next"'}
+    registry.faults.append(fake.instead(b'{"tags":["v1","no tag"]}', headers=elsewhere))
+    assert list(await store.tags()) == ["v1", "v9"]
+    assert [one.path for one in registry.log] == ["/v2/app/tags/list"] * 2

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from buildonce.errors import IntegrityError, MissingBlobs, StoreError, UsageError
+from buildonce.errors import IntegrityError, MissingBlobs, NotInStore, StoreError, UsageError
 from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
 from buildonce.reference import is_tag
 from buildonce.store import layout_index
@@ -90,21 +90,21 @@ class LayoutStore:
         """Stream a blob, checked."""
         path = self._file(descriptor.digest)
         if not path.is_file():
-            raise StoreError(f"{self.name} does not hold {descriptor.digest}")
+            raise NotInStore(f"{self.name} does not hold {descriptor.digest}")
         async for chunk in verified(file_chunks(path), descriptor, f"{path}"):
             yield chunk
 
     def path_of(self, descriptor: Descriptor) -> Path | None:
         """Return the file that holds a blob, or None. Its size is right; its content is not checked."""
-        path = self._file(descriptor.digest)
-        try:
-            return path if path.stat().st_size == descriptor.size else None
-        except OSError:
-            return None
+        return self._file(descriptor.digest) if self._size(descriptor) == descriptor.size else None
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Say whether the blob is there with the right size."""
-        return self.path_of(descriptor) is not None
+        return self._size(descriptor) == descriptor.size
+
+    async def blob_size(self, descriptor: Descriptor) -> int | None:
+        """Return how many bytes the blob has; None where there is none."""
+        return self._size(descriptor)
 
     async def put_blob(self, blob: Blob) -> Outcome:
         """Have the blob in the layout: written, checked and renamed into place, unless it is there already."""
@@ -179,6 +179,12 @@ class LayoutStore:
             return None
         check_digest(content, digest, str(path))
         return content
+
+    def _size(self, descriptor: Descriptor) -> int | None:
+        try:
+            return self._file(descriptor.digest).stat().st_size
+        except OSError:
+            return None
 
     def _holds(self, digest: Digest, content: bytes) -> bool:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -88,6 +88,21 @@ class Holding(Protocol):
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Say whether the blob is there with the right size; its content is checked when it is read."""
+        ...
+
+
+class Listed(Source, Protocol):
+    """A source that says what it holds without giving it all away."""
+
+    async def tags(self) -> Collection[str]:
+        """Return every tag; none where there is no such store."""
+        ...
+
+    async def blob_size(self, descriptor: Descriptor) -> int | None:
+        """Return how many bytes the store says a blob has; None where it has no such blob.
+
+        Where it does not say how many, it is taken for what ``descriptor`` says.
+        """
         ...
 
 

@@ -6,10 +6,14 @@ a retry, since the session starts the whole exchange again for those.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from buildonce.errors import IntegrityError
+import msgspec
+
+from buildonce.errors import IntegrityError, StoreError
 from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
+from buildonce.reference import is_tag
 from buildonce.store.documents import ACCEPTED, LIMIT, check_digest, identify, is_digest
 from buildonce.store.protocol import Outcome, Stored
 from buildonce.store.registry.endpoints import Endpoint, why_unsafe
@@ -17,6 +21,8 @@ from buildonce.store.registry.faults import Misbehaved, Refused, missing_of
 from buildonce.store.registry.messages import Access, Body, Exchange, Grant, Head, Kind, Request, Response
 
 _ACCEPT = {"Accept": ", ".join(ACCEPTED)}
+_PAGES = 200
+_NEXT = re.compile(r'<([^<>]*)>\s*;\s*rel="?next"?')
 
 
 def pulling(endpoint: Endpoint, name: str) -> Access:
@@ -98,16 +104,43 @@ def put_manifest(access: Access, reference: str, content: bytes, media_type: Med
         check_digest(content, parse_digest(announced), f"{access.endpoint.registry}/{access.repository}:{reference}")
 
 
-def has_blob(access: Access, descriptor: Descriptor) -> Exchange[bool]:
-    """Say whether a blob is there with the right size."""
+def blob_size(access: Access, descriptor: Descriptor) -> Exchange[int | None]:
+    """Return how many bytes a blob has; None where there is none, the announced size where the server does not say."""
     url = access.endpoint.url(access.repository, f"blobs/{descriptor.digest}")
     request = Request(method="HEAD", url=url, kind=Kind.BLOB, access=access)
     response = yield request
     if response.status == 404:
-        return False
+        return None
     if response.status != 200:
         raise Refused(request, response)
-    return response.header("content-length") in (None, str(descriptor.size))
+    size = response.header("content-length")
+    return int(size) if size is not None and size.isascii() and size.isdecimal() else descriptor.size
+
+
+def list_tags(access: Access) -> Exchange[tuple[str, ...]]:
+    """Return the tags of a repository, none where there is no such repository.
+
+    Pages are followed by the server's Link alone (distribution-spec, "Listing Tags"). Raises `StoreError` for more
+    tags than anybody reads.
+    """
+    start = access.endpoint.url(access.repository, "tags/list")
+    found: dict[str, None] = {}
+    query = ""
+    for _ in range(_PAGES):
+        request = Request(method="GET", url=start + query, kind=Kind.TAGS, access=access, limit=LIMIT)
+        response = yield request
+        if response.status == 404:
+            return ()
+        if response.status != 200:
+            raise Refused(request, response)
+        found.update(dict.fromkeys(_read_tags(request, response)))
+        following = _next_page(response)
+        if not following:
+            return tuple(sorted(found))
+        query = f"?{following}"
+    raise StoreError(
+        f"{access.endpoint.registry}/{access.repository} has more tags than are listed ({_PAGES} pages of them)"
+    )
 
 
 def upload(access: Access, descriptor: Descriptor, body: Body, *, origin: str | None = None) -> Exchange[Outcome]:
@@ -203,6 +236,26 @@ def redirected(request: Request, head: Head) -> Request | None:
         body=request.body,
         limit=request.limit,
     )
+
+
+class _Tags(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+def _read_tags(request: Request, response: Response) -> tuple[str, ...]:
+    try:
+        tags = msgspec.json.decode(response.body, type=_Tags).tags or ()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Misbehaved(request, "it lists tags in a form of its own") from error
+    return tuple(tag for tag in tags if is_tag(tag))
+
+
+def _next_page(head: Head) -> str:
+    """Return the query of the next page, nothing after the last; of the Link's address nothing else is believed."""
+    for link in head.all("link"):
+        if found := _NEXT.fullmatch(link.strip()):
+            return urlsplit(found[1]).query
+    return ""
 
 
 def _start(access: Access, descriptor: Descriptor, origin: str | None) -> Request:

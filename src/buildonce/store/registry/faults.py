@@ -10,10 +10,17 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from buildonce.errors import AuthenticationError, IntegrityError, MissingBlobs, RegistryUnavailable, StoreError
+from buildonce.errors import (
+    AuthenticationError,
+    IntegrityError,
+    MissingBlobs,
+    NotInStore,
+    RegistryUnavailable,
+    StoreError,
+)
 from buildonce.oci import Digest
 from buildonce.store.registry.endpoints import redact_url
-from buildonce.store.registry.messages import Request, Response
+from buildonce.store.registry.messages import Kind, Request, Response
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -155,6 +162,8 @@ def error_of(fault: Fault, *, source: str) -> StoreError:
             return RegistryUnavailable(f"{registry} fails again and again", notes=notes, help=_LATER)
         case Refused() if fault.says("DIGEST_INVALID", "SIZE_INVALID"):
             return IntegrityError(f"{registry} received other bytes for {subject} than were announced", notes=notes)
+        case Refused(request=Request(method="GET", kind=Kind.BLOB), response=Response(status=404)):
+            return NotInStore(f"{registry} does not hold a blob of {subject}", notes=notes)
         case Misbehaved():
             return RegistryUnavailable(f"{host} does not answer as a registry does", notes=notes)
         case _:

@@ -27,6 +27,7 @@ class Kind(Enum):
     UPLOAD = "upload"
     MOUNT = "mount"
     MANIFEST = "manifest"
+    TAGS = "tags"
     TOKEN = "token"  # noqa: S105  (a word, not a secret)
 
 

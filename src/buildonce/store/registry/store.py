@@ -53,8 +53,15 @@ class RegistryStore:
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Say whether the registry itself has the blob in this repository."""
-        access = exchanges.pulling(self._endpoint, self._endpoint.name(self.repository))
-        return await self.session.run(lambda: exchanges.has_blob(access, descriptor))
+        return await self.blob_size(descriptor) == descriptor.size
+
+    async def blob_size(self, descriptor: Descriptor) -> int | None:
+        """Return how many bytes the registry itself says the blob has in this repository; None if it is not there."""
+        return await self.session.run(lambda: exchanges.blob_size(self._reading(), descriptor))
+
+    async def tags(self) -> tuple[str, ...]:
+        """Return the tags that the registry itself lists, sorted."""
+        return await self.session.run(lambda: exchanges.list_tags(self._reading()))
 
     async def put_blob(self, blob: Blob) -> Outcome:
         """Have the blob in the repository; concurrent and repeated calls for it transfer it once."""
@@ -79,6 +86,9 @@ class RegistryStore:
             self.session.uploads.forget(self.repository, missing.digests)
             raise
         return digest
+
+    def _reading(self) -> Access:
+        return exchanges.pulling(self._endpoint, self._endpoint.name(self.repository))
 
     def _writing(self) -> Access:
         return exchanges.pushing(self._endpoint, self._endpoint.name(self.repository))
