@@ -19,7 +19,7 @@ from tests.e2e.harness import (
     pushed_images,
     tags_of,
 )
-from tests.e2e.images import Blobs, copy_repository, images_of, registry_blobs
+from tests.e2e.images import Blobs, copy_repository, images_of, read_image, registry_blobs
 from tests.e2e.stories import Stories
 
 pytestmark = pytest.mark.host
@@ -51,6 +51,23 @@ def test_every_index_holds_exactly_the_images_of_both_platforms(stories: Stories
         digests = digests_of(outcome)
         for tag, index in tags_of(outcome).items():
             assert images_of(blobs, index) == {platform: digests[(tag, platform)] for platform in PLATFORMS}
+
+
+def test_every_index_says_which_layer_holds_which_files_of_the_core(stories: Stories) -> None:
+    """Also of images that the engine built, and of those with layers above the copy."""
+    blobs = registry_blobs(stories.repository)
+    for tag, index in tags_of(stories.line_changed.outcome).items():
+        for entry in json.loads(blobs(index))["manifests"]:
+            image = read_image(blobs, entry["digest"])
+            copies = json.loads(entry["annotations"]["buildonce.late-copies"])
+            assert len(copies) == (2 if tag == "cursor" else 1)
+            for copy in copies:
+                assert copy["core"] == "builder"
+                files = {f"/{one.path}" for one in image.layers[copy["layer"]].entries if one.kind == "0"}
+                into = copy["destination"]
+                names = [into + source.rpartition("/")[2] for source in copy["sources"]]
+                assert files == (set(names) if into.endswith("/") else {into})
+        assert "annotations" not in image.manifest
 
 
 def test_a_changed_source_line_costs_two_compiles_and_moves_every_tag(stories: Stories) -> None:

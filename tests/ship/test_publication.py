@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from buildonce.errors import StoreError
+from buildonce.errors import IntegrityError, StoreError
 from buildonce.oci import (
+    DOCKER_MANIFEST,
     OCI_CONFIG,
     OCI_LAYER_GZIP,
     OCI_MANIFEST,
@@ -16,10 +18,12 @@ from buildonce.oci import (
     Manifest,
     MediaType,
     Platform,
+    decode_index,
     digest_of,
     encode_json,
 )
 from buildonce.reference import Repository
+from buildonce.ship.late_copies import LATE_COPIES, LateCopy, read_late_copies
 from buildonce.ship.publication import Publisher, TagOutcome
 from buildonce.ship.receipts import Receipt, Receipts
 from buildonce.ship.release import Image, Release, index_images
@@ -176,3 +180,31 @@ def test_a_broken_receipt_counts_as_none(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     file.write_bytes(b"{")
     assert receipts.load("one") == Receipt(target="one")
+
+
+async def test_an_index_says_which_layers_are_late_copies(store: Store) -> None:
+    copies = (LateCopy(core="builder", layer=1, sources=("/out/app",), destination="/bin/"),)
+    plain, other = (image("a", platform, "core 1") for platform in PLATFORMS)
+    made = index_images("a", ("a",), (structs.replace(plain, late_copies=copies), other))
+    await Publisher(store, EMPTY).publish(Release(indexes=(made,)))
+    stored = await store.get_manifest("a")
+    assert stored is not None
+    first, second = decode_index(stored.content).manifests
+    assert read_late_copies(first) == copies
+    assert read_late_copies(second) is None
+    assert first.digest == plain.descriptor.digest
+
+
+def test_an_index_of_docker_s_type_says_nothing() -> None:
+    copies = (LateCopy(core="builder", layer=1, sources=("/out/app",), destination="/bin/"),)
+    plain = image("a", PLATFORMS[0], "core 1")
+    docker = structs.replace(plain.descriptor, media_type=DOCKER_MANIFEST)
+    made = index_images("a", ("a",), (structs.replace(plain, descriptor=docker, late_copies=copies),))
+    assert b"annotations" not in made.content
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"core":"x"}]', "[" * 5000])
+def test_an_annotation_of_another_form_is_refused(text: str) -> None:
+    descriptor = structs.replace(image("a", PLATFORMS[0], "x").descriptor, annotations={LATE_COPIES: text})
+    with pytest.raises(IntegrityError):
+        read_late_copies(descriptor)

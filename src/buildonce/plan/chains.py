@@ -7,6 +7,7 @@ from enum import Enum
 from msgspec import Struct
 
 from buildonce.dockerfile.evaluation import Step
+from buildonce.dockerfile.paths import join_workdir
 from buildonce.dockerfile.stages import StageSource
 from buildonce.dockerfile.syntax import Add, Cmd, Copy, Onbuild, Run, Span, Workdir
 
@@ -25,14 +26,16 @@ class ChainStep(Struct, frozen=True, kw_only=True):
     """One instruction of a chain.
 
     ``stage`` is the index of the stage it stands in; ``source`` that of the stage a late copy takes files from;
-    ``history`` counts the entries that the chain's earlier steps add to the image's history; ``cmd_is_set`` says
-    whether a CMD of the same stage comes before it (an ENTRYPOINT then keeps it).
+    ``history`` counts the entries that the chain's earlier steps add to the image's history; ``layers`` the layers that
+    it and the later steps add to the image; ``cmd_is_set`` says whether a CMD of the same stage comes before it (an
+    ENTRYPOINT then keeps it).
     """
 
     step: Step
     kind: StepKind
     stage: int
     history: int
+    layers: int = 0
     source: int | None = None
     cmd_is_set: bool = False
 
@@ -92,16 +95,37 @@ def make_chain(stages: tuple[tuple[int, tuple[Step, ...]], ...]) -> Chain:
     inside = {index for index, _ in stages}
     steps: list[ChainStep] = []
     history = 0
+    layers = sum(_makes_layer(step) for _, evaluated in stages for step in evaluated)
     for index, evaluated in stages:
         has_cmd = False
         for step in evaluated:
             kind, source = _kind(step, inside)
             steps.append(
-                ChainStep(step=step, kind=kind, stage=index, history=history, source=source, cmd_is_set=has_cmd)
+                ChainStep(
+                    step=step,
+                    kind=kind,
+                    stage=index,
+                    history=history,
+                    layers=layers,
+                    source=source,
+                    cmd_is_set=has_cmd,
+                )
             )
             has_cmd = has_cmd or isinstance(step.instruction, Cmd)
             history += 0 if isinstance(step.instruction, Onbuild) else 1
+            layers -= _makes_layer(step)
     return Chain(stages=tuple(index for index, _ in stages), steps=tuple(steps))
+
+
+def _makes_layer(step: Step) -> bool:
+    """Say whether a step adds a layer, be it an empty one: WORKDIR does unless it goes to the root."""
+    match step.expanded:
+        case Run() | Add() | Copy():
+            return True
+        case Workdir(path=path):
+            return join_workdir(step.workdir, path) != "/"
+        case _:
+            return False
 
 
 def _kind(step: Step, inside: set[int]) -> tuple[StepKind, int | None]:

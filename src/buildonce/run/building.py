@@ -15,6 +15,7 @@ from buildonce.engines.protocol import Engine
 from buildonce.events import Activity, Emit
 from buildonce.oci import Digest
 from buildonce.plan.accounts import Accountant
+from buildonce.plan.core_titles import core_titles
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker
@@ -95,6 +96,7 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
                     emit=around.emit,
                     tasks=tasks,
                     find_engine=around.find_engine,
+                    core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
                     epoch=options.epoch,
                     may_compile=options.may_compile,
                 )

@@ -22,7 +22,9 @@ from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.jobs import derive_faithful
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.outcome import Made
+from buildonce.run.placement import late_copies
 from buildonce.run.workshop import Order, Workshop
+from buildonce.ship.late_copies import LateCopy
 from buildonce.ship.release import Image
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Blob, Source
@@ -84,6 +86,7 @@ class ImageMaker:
             descriptor=made.manifest_descriptor,
             new=(*(blob_of_file(layer.path, layer.descriptor) for layer in late.values()), config),
             shared=base.blobs(),
+            late_copies=self._late_copies(node, decode_manifest(made.manifest)),
         )
         self._shop.emit(Finished(activity=Activity.ASSEMBLE, node=str(node), seconds=time.monotonic() - started))
         return ReadyImage(
@@ -138,6 +141,9 @@ class ImageMaker:
         await self._shop.keep_account(lambda: self._shop.accountant.image(node, cores_of), built.seconds)
         return ready
 
+    def _late_copies(self, node: ImageNode, manifest: Manifest) -> tuple[LateCopy, ...]:
+        return late_copies(node, self._shop.core_titles, layers=len(manifest.layers))
+
     def _built(self, node: ImageNode, manifest: Manifest, source: Source, reason: str, *, made: Made) -> ReadyImage:
         content = encode_json(manifest)
         external = {layer.digest for layer in node.external.manifest.layers} if node.external else set()
@@ -150,6 +156,7 @@ class ImageMaker:
             descriptor=descriptor,
             new=(*new, _blob(source, manifest.config)),
             shared=tuple(_blob(source, layer) for layer in layers if layer.digest in external),
+            late_copies=self._late_copies(node, manifest),
         )
         return ReadyImage(node=node, image=image, made=made, verdict=VerdictKind.ENGINE, reason=reason)
 

@@ -8,9 +8,12 @@ from msgspec import Struct
 
 from buildonce.assemble.copying import CopySpec, destination_path
 from buildonce.assemble.image import BaseImage, layers_before
+from buildonce.assemble.resolution import clean
 from buildonce.dockerfile.syntax import Copy, Workdir
 from buildonce.plan.chains import ChainStep, StepKind
+from buildonce.plan.core_titles import Titles
 from buildonce.plan.nodes import ImageNode
+from buildonce.ship.late_copies import LateCopy
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -95,3 +98,25 @@ def workdir_path(step: ChainStep) -> str:
     workdir = step.step.expanded
     assert isinstance(workdir, Workdir)  # noqa: S101  the caller looked
     return destination_path(CopySpec(sources=(), destination=workdir.path, workdir=step.step.workdir))[0]
+
+
+def late_copies(node: ImageNode, titles: Titles, *, layers: int) -> tuple[LateCopy, ...]:
+    """Return which of an image's ``layers`` layers are late copies; those whose core has no title are left out."""
+    steps = (step for step in (*node.hoisted, *node.trailing) if step.kind is StepKind.LATE_COPY)
+    return tuple(
+        _late_copy(step, titles[(node.file, step.source, node.platform)], layers - step.layers)
+        for step in steps
+        if step.source is not None and (node.file, step.source, node.platform) in titles
+    )
+
+
+def _late_copy(step: ChainStep, core: str, layer: int) -> LateCopy:
+    spec = copy_spec(step)
+    path, is_directory = destination_path(spec)
+    return LateCopy(
+        core=core,
+        layer=layer,
+        sources=tuple(clean(source) for source in spec.sources),
+        destination=f"{path.rstrip('/')}/" if is_directory else path,
+        parents=spec.parents,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,14 @@ class Project(Struct, frozen=True, kw_only=True):
 
     files: tuple[SourceFile, ...]
     contexts: tuple[ProjectContext, ...]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The paths of the Dockerfiles from their contexts on, the same in every checkout."""
+        paths = zip(self.files, self.contexts, strict=True)
+        return tuple(
+            os.path.relpath(Path(file.dockerfile.path).resolve(), one.context.root.resolve()) for file, one in paths
+        )
 
     def context_root(self, file: int) -> Path:
         """The folder that is the build context of a Dockerfile."""

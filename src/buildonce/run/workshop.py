@@ -20,6 +20,7 @@ from buildonce.errors import StoreError
 from buildonce.events import Activity, Emit, Finished, Started
 from buildonce.oci import Descriptor, Platform
 from buildonce.plan.accounts import Account, Accountant
+from buildonce.plan.core_titles import Titles
 from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.nodes import Plan
 from buildonce.plan.planning import Graphs
@@ -81,6 +82,7 @@ class Workshop:
     emit: Emit
     tasks: Tasks
     find_engine: Callable[[], Awaitable[Engine]]
+    core_titles: Titles
     epoch: int | None = None
     may_compile: bool = True
     engine_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENGINE_LIMIT))

@@ -16,6 +16,7 @@ from buildonce.oci import (
     digest_of,
     encode_json,
 )
+from buildonce.ship.late_copies import LateCopy, annotate
 from buildonce.store.protocol import Blob
 
 
@@ -23,7 +24,7 @@ class Image(Struct, frozen=True, kw_only=True):
     """An image for one platform.
 
     ``new`` are the blobs that this release made (late layers and config), ``shared`` those of the base, which the
-    target usually has already.
+    target usually has already. ``late_copies`` say which of its layers hold files of cores.
     """
 
     platform: Platform
@@ -31,6 +32,7 @@ class Image(Struct, frozen=True, kw_only=True):
     descriptor: Descriptor
     new: tuple[Blob, ...]
     shared: tuple[Blob, ...]
+    late_copies: tuple[LateCopy, ...] = ()
 
 
 class VariantIndex(Struct, frozen=True, kw_only=True):
@@ -51,7 +53,10 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 def index_images(variant: str, tags: tuple[str, ...], images: tuple[Image, ...]) -> VariantIndex:
-    """Return the index over ``images``, in the order of their platforms; Docker's type if all images have Docker's."""
+    """Return the index over ``images``, in the order of their platforms; Docker's type if all images have Docker's.
+
+    An OCI index also says of each image which of its layers are late copies: Docker's type has no place for that.
+    """
     ordered = tuple(sorted(images, key=lambda image: image.platform))
     docker = all(image.descriptor.media_type == DOCKER_MANIFEST for image in ordered)
     media_type = DOCKER_INDEX if docker else OCI_INDEX
@@ -61,6 +66,7 @@ def index_images(variant: str, tags: tuple[str, ...], images: tuple[Image, ...])
             digest=image.descriptor.digest,
             size=image.descriptor.size,
             platform=image.platform,
+            annotations=None if docker else annotate(image.late_copies),
         )
         for image in ordered
     )
