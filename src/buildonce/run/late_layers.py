@@ -27,6 +27,7 @@ from buildonce.run.context_trees import context_tree
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.placement import PlacedStep, copy_spec, place_steps, workdir_path
 from buildonce.run.workshop import Workshop
+from buildonce.store.streams import sync
 
 _FORMAT = 2
 _Entries = tuple[Entry, ...]
@@ -137,8 +138,13 @@ class LateLayers:
         target = self._shop.folder / f"layer-{key[:24]}"
         blob = await asyncio.to_thread(write_layer, await full(), target, parts=self._shop.parts)
         await self._shop.state.blobs.adopt(blob.path, blob.descriptor, is_checked=True)
-        self._shop.state.remember("layer", key, _Written(descriptor=blob.descriptor, diff_id=blob.diff_id))
+        self._shop.tasks.create_task(self._remember(key, blob))
         return blob
+
+    async def _remember(self, key: str, blob: LayerBlob) -> None:
+        """Remember a layer for the next run, once it is on the disk; this run need not wait for that."""
+        await asyncio.to_thread(sync, blob.path)
+        self._shop.state.remember("layer", key, _Written(descriptor=blob.descriptor, diff_id=blob.diff_id))
 
 
 def _image_step(one: PlacedStep, layer: LayerBlob | None) -> ImageStep:

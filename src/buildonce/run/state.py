@@ -39,7 +39,7 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.blobs = LayoutStore(folder / "blobs")
+        self.blobs = LayoutStore(folder / "blobs", durable=False)
         self.receipts = Receipts(folder / "receipts")
 
     @contextmanager

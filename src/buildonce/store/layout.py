@@ -2,18 +2,20 @@
 
 ``index.json`` holds exactly what has a tag, beside what other tools put there: so `skopeo copy oci:DIR:TAG` and
 `crane` find every tag, and a layout with one image is that image. What has only a digest is a blob, found by digest.
+
+A file has its name under ``blobs`` when it is complete, checked and on the disk. The index is replaced in one step,
+after the folders of all blobs are on the disk, by one process at a time: docs/layout.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import errno
 import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
 from buildonce.reference import is_tag
 from buildonce.store import layout_index
 from buildonce.store.documents import LIMIT, check_digest, identify, is_digest, referred
+from buildonce.store.layout_lock import locked
 from buildonce.store.protocol import Blob, Outcome, Stored
 from buildonce.store.streams import (
     TEMPORARY,
@@ -36,19 +39,24 @@ from buildonce.store.streams import (
 )
 
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
-_LOCK_TIMEOUT = 60.0
-_LOCK_POLL = 0.02
 _ABANDONED = 24 * 3600.0
 """Seconds after which a partial file belongs to nobody any more."""
 
+_READS = 5
+"""How often the index is read again when a network file system says that it was replaced meanwhile."""
+
 
 class LayoutStore:
-    """A folder with an OCI image layout; it is made by the first write, and an absent one is empty."""
+    """A folder with an OCI image layout; it is made by the first write, and an absent one is empty.
 
-    def __init__(self, path: Path) -> None:
+    Where ``durable`` is False, what is new may be lost or damaged when the machine stops without warning: such a store
+    believes no file that is there already, and its owner must `sync` what others are to rely on.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self._durable = durable
         self._ready = False
-        self._unsynced: set[Path] = set()
         self._folders: set[Path] = set()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -111,11 +119,10 @@ class LayoutStore:
         self._prepare()
         digest = blob.descriptor.digest
         async with self._turns[digest]:
-            if self.path_of(blob.descriptor):
+            if self._is_kept(blob.descriptor):
                 return Outcome.EXISTED
-            target = self._target(digest)
-            await place(target, blob.open(), Verifier(blob.descriptor, f"blob {digest}"))
-            self._unsynced.add(target)
+            verifier = Verifier(blob.descriptor, f"blob {digest}")
+            await place(self._target(digest), blob.open(), verifier, durable=self._durable)
             return Outcome.UPLOADED
 
     async def adopt(
@@ -129,7 +136,7 @@ class LayoutStore:
         """
         self._prepare()
         async with self._turns[descriptor.digest]:
-            outcome = Outcome.EXISTED if self.path_of(descriptor) else Outcome.UPLOADED
+            outcome = Outcome.EXISTED if self._is_kept(descriptor) else Outcome.UPLOADED
             if outcome is Outcome.UPLOADED:
                 await self._link(path, descriptor, is_checked=is_checked)
         if move:
@@ -140,8 +147,7 @@ class LayoutStore:
     async def put_manifest(self, content: bytes, media_type: MediaType, *, tag: str | None = None) -> Digest:
         """Store a manifest or index under its digest, and under ``tag`` if given; return the digest.
 
-        Raises `MissingBlobs` when something that it refers to is not there. With a tag, everything stored so far is
-        on the disk before the tag is.
+        Raises `MissingBlobs` when something that it refers to is not there.
         """
         digest = digest_of(content)
         kind = identify(content, media_type, f"the manifest for {self.name}")
@@ -153,12 +159,29 @@ class LayoutStore:
         self._prepare()
         descriptor = Descriptor(media_type=kind, digest=digest, size=len(content))
         if not self._holds(digest, content):
-            target = self._target(digest)
-            place_bytes(target, content)
-            self._unsynced.add(target)
+            await asyncio.to_thread(place_bytes, self._target(digest), content, durable=self._durable)
         if tag is not None:
-            await self._update(lambda document: layout_index.with_tag(document, tag, descriptor))
+            await self._update(lambda document: layout_index.with_tags(document, {tag: descriptor}))
         return digest
+
+    async def put_tags(self, tags: Mapping[str, Digest]) -> None:
+        """Point tags to manifests and indexes that are there, all in one step or none.
+
+        Raises `MissingBlobs` when one is not there.
+        """
+        found = {tag: await self.get_manifest(digest) for tag, digest in tags.items() if is_tag(tag)}
+        missing = tuple(sorted({tags[tag] for tag, stored in found.items() if stored is None}))
+        if len(found) < len(tags):
+            raise UsageError(f"`{next(tag for tag in tags if tag not in found)}` is not a tag")
+        if missing:
+            raise MissingBlobs(f"{self.name} lacks {', '.join(missing)}", digests=missing)
+        fresh = {
+            tag: Descriptor(media_type=stored.media_type, digest=stored.digest, size=len(stored.content))
+            for tag, stored in found.items()
+            if stored
+        }
+        self._prepare()
+        await self._update(lambda document: layout_index.with_tags(document, fresh))
 
     async def delete_tag(self, tag: str) -> None:
         """Remove a tag; what it pointed to stays."""
@@ -186,6 +209,9 @@ class LayoutStore:
         except OSError:
             return None
 
+    def _is_kept(self, descriptor: Descriptor) -> bool:
+        return self._durable and self.path_of(descriptor) is not None
+
     def _holds(self, digest: Digest, content: bytes) -> bool:
         try:
             return self._file(digest).read_bytes() == content
@@ -199,8 +225,7 @@ class LayoutStore:
     def _target(self, digest: Digest) -> Path:
         path = self._file(digest)
         if path.parent not in self._folders:
-            with writing(path.parent):
-                path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             _sweep(path.parent)
             self._folders.add(path.parent)
         return path
@@ -215,21 +240,23 @@ class LayoutStore:
                 raise StoreError(
                     f"{self.path} holds files but no OCI image layout", help="name an empty folder or a new one"
                 )
-            with writing(self.path):
-                (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            _make_folder(self.path / "blobs" / "sha256")
             self._change(lambda document: document, threading.Event())
-            place_bytes(marker, _VERSION)
+            place_bytes(marker, _VERSION, durable=True)
+        _sweep(self.path)
         self._ready = True
 
     def _read_index(self) -> Mapping[str, Any]:
         path = self.path / "index.json"
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return layout_index.EMPTY
-        except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        return layout_index.parse_index(content, str(path))
+        for left in reversed(range(_READS)):
+            try:
+                return layout_index.parse_index(path.read_bytes(), str(path))
+            except (FileNotFoundError, NotADirectoryError):
+                break
+            except OSError as error:
+                if error.errno != errno.ESTALE or not left:
+                    raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        return layout_index.EMPTY
 
     async def _link(self, path: Path, descriptor: Descriptor, *, is_checked: bool) -> None:
         target = self._target(descriptor.digest)
@@ -240,14 +267,15 @@ class LayoutStore:
             except FileNotFoundError as error:
                 raise StoreError(f"cannot read {path}: {error.strerror}") from error
             except OSError:
-                await place(target, file_chunks(path), Verifier(descriptor, str(path)))
+                await place(target, file_chunks(path), Verifier(descriptor, str(path)), durable=self._durable)
             else:
                 if not is_checked:
                     async for _ in verified(file_chunks(temporary), descriptor, str(path)):
                         pass
                 with writing(target):
+                    if self._durable:
+                        await asyncio.to_thread(sync, temporary)
                     temporary.replace(target)
-            self._unsynced.add(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -263,34 +291,18 @@ class LayoutStore:
 
     def _change(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]], abandoned: threading.Event) -> None:
         path = self.path / "index.json"
-        with self._locked(abandoned):
+        with locked(self.path, abandoned):
             if abandoned.is_set():
                 return
-            unsynced = frozenset(self._unsynced)
-            with writing(self.path):
-                for written in (*unsynced, *{written.parent for written in unsynced}):
-                    sync(written)
-            self._unsynced -= unsynced
             before = self._read_index()
             after = change(before)
-            if after != before or not path.exists():
+            if after == before and path.exists():
+                return
+            with writing(path):
+                for folder in (self.path / "blobs").iterdir():
+                    sync(folder)
                 place_bytes(path, layout_index.render_index(after), durable=True)
-
-    @contextmanager
-    def _locked(self, abandoned: threading.Event) -> Iterator[None]:
-        """Hold the lock of ``index.json`` against other threads and processes."""
-        lock = self.path / ".index.lock"
-        with writing(lock):
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            deadline = time.monotonic() + _LOCK_TIMEOUT
-            while not _try_lock(descriptor) and not abandoned.is_set():
-                if time.monotonic() > deadline:
-                    raise StoreError(f"{self.name} is being changed by another process for {_LOCK_TIMEOUT:g} seconds")
-                time.sleep(_LOCK_POLL)
-            yield
-        finally:
-            os.close(descriptor)
+                sync(self.path)
 
 
 def _stored(content: bytes, digest: Digest) -> Stored | None:
@@ -302,12 +314,13 @@ def _stored(content: bytes, digest: Digest) -> Stored | None:
     return Stored(media_type=media_type, content=content, digest=digest)
 
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, on the disk. Raises `DiskError`."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            sync(made.parent)
 
 
 def _sweep(folder: Path) -> None:

@@ -48,11 +48,14 @@ def tags(document: Mapping[str, Any]) -> Mapping[str, Descriptor]:
     return dict(reversed(pairs))
 
 
-def with_tag(document: Mapping[str, Any], tag: str, descriptor: Descriptor) -> Mapping[str, Any]:
-    """Return the document in which ``tag`` names ``descriptor``; entries without a tag come first, then by tag."""
-    kept = [entry for entry in document["manifests"] if _tag(entry) != tag]
-    fresh = msgspec.to_builtins(descriptor) | {"annotations": {**(descriptor.annotations or {}), REF_NAME: tag}}
-    return {**document, "manifests": sorted([*kept, fresh], key=_tag)}
+def with_tags(document: Mapping[str, Any], tags: Mapping[str, Descriptor]) -> Mapping[str, Any]:
+    """Return the document in which ``tags`` name their descriptors; entries without a tag come first, then by tag."""
+    kept = [entry for entry in document["manifests"] if _tag(entry) not in tags]
+    fresh = [
+        msgspec.to_builtins(descriptor) | {"annotations": {**(descriptor.annotations or {}), REF_NAME: tag}}
+        for tag, descriptor in tags.items()
+    ]
+    return {**document, "manifests": sorted([*kept, *fresh], key=_tag)}
 
 
 def without_tag(document: Mapping[str, Any], tag: str) -> Mapping[str, Any]:

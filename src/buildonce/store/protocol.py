@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -112,4 +112,16 @@ class Local(Protocol):
 
     def path_of(self, descriptor: Descriptor) -> Path | None:
         """Return the file that holds the blob, or None. Its size is right; its content is not checked."""
+        ...
+
+
+@runtime_checkable
+class AtomicTags(Protocol):
+    """A store in which several tags can be moved at once."""
+
+    async def put_tags(self, tags: Mapping[str, Digest]) -> None:
+        """Point tags to manifests and indexes that are there, all in one step or none.
+
+        Raises `MissingBlobs` when one is not there.
+        """
         ...

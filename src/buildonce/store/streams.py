@@ -95,8 +95,8 @@ def blob_of_file(path: Path, descriptor: Descriptor, *, origins: tuple[Repositor
     return Blob(descriptor=descriptor, open=lambda: file_chunks(path), origins=origins)
 
 
-async def place(target: Path, chunks: AsyncIterator[bytes], verifier: Verifier) -> None:
-    """Write ``chunks`` to ``target``, which appears complete and checked or not at all.
+async def place(target: Path, chunks: AsyncIterator[bytes], verifier: Verifier, *, durable: bool = False) -> None:
+    """Write ``chunks`` to ``target``, which appears complete and checked or not at all; on the disk if ``durable``.
 
     Raises `IntegrityError` when the bytes are wrong and `DiskError` when they cannot be written. The parent folder
     must exist. Failure and cancellation remove what was written.
@@ -110,21 +110,23 @@ async def place(target: Path, chunks: AsyncIterator[bytes], verifier: Verifier) 
                     _absorb(file, verifier, chunk)
         verifier.finish()
         with writing(target):
+            if durable:
+                await asyncio.to_thread(_flush_to_disk, file)
             file.close()
             path.replace(target)
 
 
 def place_bytes(target: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write ``content`` to ``target`` in one step, and down to the disk if ``durable``. Raises `DiskError`."""
+    """Write ``content`` to ``target`` in one step, on the disk first if ``durable``. Raises `DiskError`.
+
+    The name is on the disk when the parent folder is; see `sync`.
+    """
     with _temporary(target) as (path, file), writing(target):
         file.write(content)
-        file.flush()
         if durable:
-            os.fsync(file.fileno())
+            _flush_to_disk(file)
         file.close()
         path.replace(target)
-        if durable:
-            sync(target.parent)
 
 
 def temporary_name(target: Path) -> Path:
@@ -133,10 +135,13 @@ def temporary_name(target: Path) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder on the disk before anything refers to it."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Have a file or folder on the disk before anything refers to it; some file systems do not do that for folders."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 
@@ -172,6 +177,11 @@ def _temporary(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
         with suppress(OSError):
             file.close()
         path.unlink(missing_ok=True)
+
+
+def _flush_to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _absorb(file: IO[bytes], verifier: Verifier, chunk: bytes) -> None:
