@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-_PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<kind>manifests|blobs/uploads|blobs|tags)/(?P<rest>.*)")
+_PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<kind>manifests|blobs/uploads|blobs|tags|referrers)/(?P<rest>.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +48,19 @@ Handler = Callable[["FakeRegistry", web.Request, bytes], Awaitable[web.StreamRes
 class Fault:
     """What happens instead of the regular answer, to the next ``times`` requests that match.
 
-    ``path`` is a pattern to be found in the path. A ``before`` fault happens before credentials are looked at and the
-    body is read.
+    ``path`` is a pattern to be found in the path. An ``early`` fault happens before the body is read.
     """
 
     act: Handler
     method: str | None = None
     path: str = ""
     times: int = 1
+    early: bool = False
 
-    def matches(self, request: web.Request) -> bool:
+    def matches(self, request: web.Request, *, early: bool) -> bool:
         """Say whether the request is one of those meant."""
-        return self.times > 0 and self.method in (None, request.method) and bool(re.search(self.path, request.path))
+        meant = self.method in (None, request.method) and bool(re.search(self.path, request.path))
+        return self.times > 0 and self.early == early and meant
 
 
 def status(code: int, *, errors: Any = None, headers: Mapping[str, str] | None = None, **meant: Any) -> Fault:
@@ -75,6 +76,31 @@ def reset(**meant: Any) -> Fault:
     """Drop the connection without an answer."""
 
     async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        raise ConnectionResetError
+
+    return Fault(act=act, **meant)
+
+
+def broken_upload(after: int, *, keeps: bool = True, **meant: Any) -> Fault:
+    """Take the first ``after`` bytes of an upload, and drop the connection; the upload ``keeps`` them or is lost."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        received = await request.content.readexactly(after)
+        registry.receive(request.path.rpartition("/")[2], received if keeps else None)
+        assert request.transport is not None
+        request.transport.abort()
+        raise ConnectionResetError
+
+    return Fault(act=act, early=True, **meant)
+
+
+def lost_answer(**meant: Any) -> Fault:
+    """Do what is asked, and drop the connection instead of saying so."""
+
+    async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
+        registry.answer(request, body)
         assert request.transport is not None
         request.transport.abort()
         raise ConnectionResetError
@@ -101,11 +127,11 @@ def truncated(after: int, *, abort: bool = False, **meant: Any) -> Fault:
     return Fault(act=act, **meant)
 
 
-def instead(content: bytes, *, headers: Mapping[str, str] | None = None, **meant: Any) -> Fault:
-    """Answer 200 with other content."""
+def instead(content: bytes, *, code: int = 200, headers: Mapping[str, str] | None = None, **meant: Any) -> Fault:
+    """Answer 200, or another ``code``, with other content."""
 
     async def act(registry: FakeRegistry, request: web.Request, body: bytes) -> web.StreamResponse:
-        return web.Response(body=content, headers=headers)
+        return web.Response(body=content, status=code, headers=headers)
 
     return Fault(act=act, **meant)
 
@@ -139,7 +165,8 @@ class FakeRegistry:
     """The registry. ``auth`` is ``none``, ``basic`` or ``bearer``; without a right password, tokens are ``anonymous``.
 
     ``mounts`` says whether mounts are done, ``location`` rewrites the Location of uploads, ``anonymous`` are the
-    actions that nobody needs a password for.
+    actions that nobody needs a password for. ``single_post``, ``anonymous_mounts``, ``multi_tag`` and ``referrers`` are
+    what newer registries may do, ``deletes`` and ``patches`` what odd ones may not. ``warning`` comes with each answer.
     """
 
     def __init__(
@@ -157,6 +184,15 @@ class FakeRegistry:
         self.identity_tokens = identity_tokens
         self.anonymous = anonymous
         self.mounts = True
+        self.single_post = False
+        self.anonymous_mounts = False
+        self.multi_tag = False
+        self.referrers = False
+        self.deletes = True
+        self.patches = True
+        self.chunk_min: int | None = None
+        self.max_manifest: int | None = None
+        self.warning: str | None = None
         self.accepts_anything = False
         self.expires_in: int | None = 300
         self.location: Callable[[str], str] = lambda path: path
@@ -168,7 +204,7 @@ class FakeRegistry:
         self.repositories: dict[str, _Repository] = {}
         self.connections: set[object] = set()
         self.valid_tokens: dict[str, frozenset[tuple[str, str]]] = {}
-        self._uploads: dict[str, str] = {}
+        self._uploads: dict[str, tuple[str, bytearray]] = {}
         self._numbers = itertools.count(1)
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -233,15 +269,20 @@ class FakeRegistry:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.connections.add(request.transport)
-        body = await request.read()
+        body = b""
         try:
+            response = await self._faulty(request, body, early=True)
+            body = await request.read() if response is None else b""
             if self.latency:
                 await asyncio.sleep(self.latency)
-            response = await self._faulty(request, body) or self._denied(request) or self._answer(request, body)
+            response = response or await self._faulty(request, body) or self._denied(request)
+            response = response or self.answer(request, body)
         except ConnectionResetError:
             self._note(request, body, 0)
             raise
         self._note(request, body, response.status)
+        if self.warning and not response.prepared:
+            response.headers["Warning"] = self.warning
         return response
 
     def _note(self, request: web.Request, body: bytes, code: int) -> None:
@@ -256,9 +297,9 @@ class FakeRegistry:
             )
         )
 
-    async def _faulty(self, request: web.Request, body: bytes) -> web.StreamResponse | None:
+    async def _faulty(self, request: web.Request, body: bytes, *, early: bool = False) -> web.StreamResponse | None:
         for fault in self.faults:
-            if fault.matches(request):
+            if fault.matches(request, early=early):
                 fault.times -= 1
                 return await fault.act(self, request, body)
         return None
@@ -291,7 +332,15 @@ class FakeRegistry:
         user, _, password = base64.b64decode(text).decode().partition(":")
         return user if self.users.get(user) == password else None
 
-    def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+    def receive(self, session: str, content: bytes | None) -> None:
+        """Keep more of an upload, or lose the upload."""
+        if content is None:
+            del self._uploads[session]
+        else:
+            self._uploads[session][1].extend(content)
+
+    def answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Do what a request asks for."""
         if request.path == "/token":
             return self._token(request, body)
         match = _PATH.fullmatch(request.path)
@@ -300,6 +349,8 @@ class FakeRegistry:
         match match["kind"]:
             case "manifests":
                 return self._manifest(request, match["name"], match["rest"], body)
+            case "referrers":
+                return self._referrers(match["name"], match["rest"])
             case "blobs":
                 return self._blob(request, match["name"], match["rest"])
             case "tags":
@@ -334,6 +385,8 @@ class FakeRegistry:
         if request.method == "PUT":
             media_type = request.headers.get("Content-Type", "")
             digest = _sha256(body)
+            if self.max_manifest is not None and len(body) > self.max_manifest:
+                return _error(413, "SIZE_INVALID", "manifest too large")
             if ":" in reference and reference != digest:
                 return _error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
             missing = [] if self.accepts_anything else self._missing(repository, body)
@@ -346,10 +399,18 @@ class FakeRegistry:
             repository.manifests[digest] = (media_type, body)
             if ":" not in reference:
                 repository.tags[reference] = digest
-            return web.Response(status=201, headers={"Docker-Content-Digest": digest, "Location": request.path})
+            headers = {"Docker-Content-Digest": digest, "Location": request.path}
+            if self.multi_tag and (tags := request.query.getall("tag", [])):
+                repository.tags.update(dict.fromkeys(tags, digest))
+                headers["OCI-Tag"] = ", ".join(tags)
+            if self.referrers and (subject := json.loads(body).get("subject")):
+                headers["OCI-Subject"] = subject["digest"]
+            return web.Response(status=201, headers=headers)
         digest = repository.tags.get(reference, reference)
         if digest not in repository.manifests:
             return _error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        if request.method == "DELETE":
+            return self._delete(repository.manifests, digest)
         media_type, content = repository.manifests[digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest}
         if request.method == "HEAD":
@@ -376,6 +437,8 @@ class FakeRegistry:
         content = self.repository(name).blobs.get(digest)
         if content is None:
             return _error(404, "BLOB_UNKNOWN", "blob unknown to registry")
+        if request.method == "DELETE":
+            return self._delete(self.repository(name).blobs, digest)
         headers = {"Docker-Content-Digest": digest, "Content-Type": "application/octet-stream"}
         if request.method == "HEAD":
             return web.Response(headers=headers | {"Content-Length": str(len(content))})
@@ -385,28 +448,80 @@ class FakeRegistry:
             return web.Response(status=206, body=content[start : end + 1], headers=headers)
         return web.Response(body=content, headers=headers)
 
+    def _delete(self, held: dict[str, Any], digest: str) -> web.Response:
+        if not self.deletes:
+            return _error(405, "UNSUPPORTED", "the operation is unsupported")
+        del held[digest]
+        return web.Response(status=202)
+
+    def _referrers(self, name: str, digest: str) -> web.Response:
+        if not self.referrers:
+            return web.Response(status=404)
+        found = [
+            {"mediaType": media_type, "digest": own, "size": len(content)}
+            for own, (media_type, content) in self.repository(name).manifests.items()
+            if json.loads(content).get("subject", {}).get("digest") == digest
+        ]
+        media_type = "application/vnd.oci.image.index.v1+json"
+        index = {"schemaVersion": 2, "mediaType": media_type, "manifests": found}
+        return web.Response(body=json.dumps(index).encode(), headers={"Content-Type": media_type})
+
     def _upload(self, request: web.Request, name: str, rest: str, body: bytes) -> web.Response:
         repository = self.repository(name)
         if request.method == "POST" and not rest:
-            mount, origin = request.query.get("mount"), request.query.get("from")
-            if mount and origin and self.mounts and mount in self.repository(origin).blobs:
-                repository.blobs[mount] = self.repository(origin).blobs[mount]
-                return web.Response(status=201, headers={"Docker-Content-Digest": mount})
-            session = f"session-{next(self._numbers)}"
-            self._uploads[session] = name
-            path = f"/v2/{name}/blobs/uploads/{session}?_state=signed%2Fstate%3D"
-            return web.Response(status=202, headers={"Location": self.location(path)})
-        if request.method == "PUT" and self._uploads.get(rest) == name:
-            if request.query.get("_state") != "signed/state=" or "signed%2Fstate%3D" not in request.raw_path:
-                return _error(400, "BLOB_UPLOAD_INVALID", "the state was changed")
-            if request.headers.get("Content-Type") != "application/octet-stream":
-                return _error(400, "BLOB_UPLOAD_INVALID", "the body was parsed as something else")
-            if request.query.get("digest") != _sha256(body):
-                return _error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+            return self._begin(request, name, repository, body)
+        if self._uploads.get(rest, ("",))[0] != name:
+            return _error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+        if request.query.get("_state") != "signed/state=" or "signed%2Fstate%3D" not in request.raw_path:
+            return _error(400, "BLOB_UPLOAD_INVALID", "the state was changed")
+        received = self._uploads[rest][1]
+        if request.method == "DELETE":
             del self._uploads[rest]
-            repository.blobs[_sha256(body)] = body
-            return web.Response(status=201, headers={"Docker-Content-Digest": _sha256(body)})
-        return _error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+            return web.Response(status=204)
+        if request.method == "GET":
+            return web.Response(status=204, headers=self._standing(name, rest))
+        if request.method not in ("PUT", "PATCH") or (request.method == "PATCH" and not self.patches):
+            return _error(405, "UNSUPPORTED", "the operation is unsupported")
+        if request.headers.get("Content-Type") != "application/octet-stream":
+            return _error(400, "BLOB_UPLOAD_INVALID", "the body was parsed as something else")
+        start = request.headers.get("Content-Range", f"{len(received)}-").partition("-")[0]
+        if start != str(len(received)):
+            return _error(416, "BLOB_UPLOAD_INVALID", "out of order")
+        received += body
+        if request.method == "PATCH":
+            return web.Response(status=202, headers=self._standing(name, rest))
+        del self._uploads[rest]
+        return _store(repository, bytes(received), request.query.get("digest"))
+
+    def _begin(self, request: web.Request, name: str, repository: _Repository, body: bytes) -> web.Response:
+        mount, origin = request.query.get("mount"), request.query.get("from")
+        if mount and (content := self._mountable(mount, origin)) is not None:
+            repository.blobs[mount] = content
+            return web.Response(status=201, headers={"Docker-Content-Digest": mount})
+        if self.single_post and "digest" in request.query:
+            return _store(repository, body, request.query["digest"])
+        session = f"session-{next(self._numbers)}"
+        self._uploads[session] = (name, bytearray())
+        least = {"OCI-Chunk-Min-Length": str(self.chunk_min)} if self.chunk_min else {}
+        return web.Response(status=202, headers={**self._standing(name, session), **least})
+
+    def _mountable(self, digest: str, origin: str | None) -> bytes | None:
+        if origin:
+            return self.repository(origin).blobs.get(digest) if self.mounts else None
+        holders = (held.blobs[digest] for held in self.repositories.values() if digest in held.blobs)
+        return next(holders, None) if self.anonymous_mounts else None
+
+    def _standing(self, name: str, session: str) -> dict[str, str]:
+        path = f"/v2/{name}/blobs/uploads/{session}?_state=signed%2Fstate%3D"
+        end = max(0, len(self._uploads[session][1]) - 1)
+        return {"Location": self.location(path), "Range": f"0-{end}"}
+
+
+def _store(repository: _Repository, content: bytes, digest: str | None) -> web.Response:
+    if digest != _sha256(content):
+        return _error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+    repository.blobs[digest] = content
+    return web.Response(status=201, headers={"Docker-Content-Digest": digest})
 
 
 def _sha256(content: bytes) -> str:

@@ -14,7 +14,7 @@ from buildonce.oci import DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFE
 from buildonce.reference import Repository, parse_repository
 from buildonce.store.documents import identify, referred
 from buildonce.store.protocol import Outcome
-from buildonce.store.registry import exchanges
+from buildonce.store.registry import exchanges, uploads
 from buildonce.store.registry.challenges import Challenge, Password, basic, parse_scopes, read_challenge, render_scopes
 from buildonce.store.registry.endpoints import (
     Endpoint,
@@ -25,7 +25,7 @@ from buildonce.store.registry.endpoints import (
     why_unsafe,
 )
 from buildonce.store.registry.faults import Misbehaved, read_complaints
-from buildonce.store.registry.messages import Body, Head, Kind, Request, Response
+from buildonce.store.registry.messages import Body, Exchange, Head, Kind, Request, Response
 from buildonce.store.registry.retrying import parse_retry_after
 from buildonce.store.registry.transport import proxy_for
 from buildonce.store.streams import blob_of_bytes
@@ -163,6 +163,17 @@ def test_a_password_is_shown_by_no_repr() -> None:
     assert "s3cret" not in repr(request)
 
 
+def plain_upload() -> Exchange[Outcome]:
+    return uploads.upload(
+        ACCESS,
+        BLOB.descriptor,
+        Body(size=5, open=BLOB.open),
+        uploads.Progress(),
+        wish=uploads.Wish(),
+        choose=lambda _: uploads.Way.PLAIN,
+    )
+
+
 @pytest.mark.parametrize(
     ("location", "url"),
     [
@@ -173,7 +184,7 @@ def test_a_password_is_shown_by_no_repr() -> None:
     ],
 )
 def test_an_upload_location_keeps_what_it_has(location: str, url: str) -> None:
-    exchange = exchanges.upload(ACCESS, BLOB.descriptor, Body(size=5, open=BLOB.open))
+    exchange = plain_upload()
     start = next(exchange)
     put = exchange.send(Response(status=202, headers=(("location", location),)))
     assert start.url == "https://r.example/v2/org/app/blobs/uploads/"
@@ -184,7 +195,7 @@ def test_an_upload_location_keeps_what_it_has(location: str, url: str) -> None:
 
 
 def test_an_upload_location_without_tls_is_refused_with_its_likely_cause() -> None:
-    exchange = exchanges.upload(ACCESS, BLOB.descriptor, Body(size=5, open=BLOB.open))
+    exchange = plain_upload()
     next(exchange)
     with pytest.raises(Misbehaved, match="POST") as caught:
         exchange.send(Response(status=202, headers=(("location", "http://r.example/v2/x"),)))

@@ -15,12 +15,13 @@ from msgspec import Struct
 from buildonce.cli.options import Asked, parse_build_args, split_commas
 from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
-from buildonce.events import Emit
+from buildonce.events import Emit, Warned
 from buildonce.oci import parse_platform
 from buildonce.plan.sources import Request
 from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
+from buildonce.run.capabilities import remembered
 from buildonce.run.git import commit_id, version
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import OWN_FOLDER, Project, load_project
@@ -83,10 +84,24 @@ def keep_out_of_git(places: Places, asked: Asked) -> None:
 
 
 @asynccontextmanager
+async def registry_session(environment: Mapping[str, str], state: State, emit: Emit) -> AsyncIterator[RegistrySession]:
+    """Give a session that knows what earlier runs learned of registries, and whose warnings are events."""
+
+    def warn(text: str) -> None:
+        emit(Warned(message=text))
+
+    options = options_from_environment(environment)
+    with remembered(state) as table:
+        async with RegistrySession(options, capabilities=table, warn=warn) as session:
+            yield session
+
+
+@asynccontextmanager
 async def surroundings(places: Places, emit: Emit) -> AsyncIterator[tuple[Surroundings, Store]]:
     """Give what a run works with, and the store that images go to."""
     environment = dict(os.environ)
-    async with RegistrySession(options_from_environment(environment)) as session:
+    state = State(state_folder(environment))
+    async with registry_session(environment, state, emit) as session:
 
         def open_repository(repository: Repository) -> Store:
             return RegistryStore(repository, session)
@@ -97,7 +112,7 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[tuple[Surrou
             return find_buildx(environment, emit=emit)
 
         around = Surroundings(
-            state=State(state_folder(environment)),
+            state=state,
             session=session,
             open_repository=open_repository,
             cache=open_store(places.cache, session, mirrored=False),

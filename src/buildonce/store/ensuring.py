@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from buildonce.store.protocol import Blob, Holding, Outcome, Store
-from buildonce.store.registry import RegistryStore
+from dataclasses import replace
 
-_WORTH_ASKING = 64 * 1024
-"""From this size on, in bytes, asking for a blob is cheaper than to send it in vain."""
+from buildonce.store.protocol import Blob, Outcome, Store
 
 
 async def ensure_blob(store: Store, blob: Blob) -> Outcome:
@@ -14,10 +12,4 @@ async def ensure_blob(store: Store, blob: Blob) -> Outcome:
 
     A mount is one request and settles it; else a large blob is asked for; else it is sent.
     """
-    mountable = isinstance(store, RegistryStore) and any(
-        origin.registry == store.repository.registry for origin in blob.origins
-    )
-    large = blob.descriptor.size >= _WORTH_ASKING
-    if large and not mountable and isinstance(store, Holding) and await store.has_blob(blob.descriptor):
-        return Outcome.EXISTED
-    return await store.put_blob(blob)
+    return await store.put_blob(replace(blob, perhaps_there=True))

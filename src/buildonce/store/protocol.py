@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -28,11 +28,13 @@ class Blob:
 
     ``open`` starts a new stream over the bytes each time it is called (an upload may have to be repeated).
     ``origins`` are repositories that are known to hold it; one in the target's registry allows a mount.
+    ``perhaps_there``: the store may well hold it already, and it is worth a question to find out before it is sent.
     """
 
     descriptor: Descriptor
     open: Callable[[], AsyncIterator[bytes]] = field(repr=False)
     origins: tuple[Repository, ...] = ()
+    perhaps_there: bool = False
 
 
 class Outcome(Enum):
@@ -103,6 +105,15 @@ class Listed(Source, Protocol):
 
         Where it does not say how many, it is taken for what ``descriptor`` says.
         """
+        ...
+
+
+@runtime_checkable
+class Tagging(Protocol):
+    """A store that can set several tags at less than the cost of each."""
+
+    async def put_tags(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> Digest:
+        """Store a manifest or index under each of ``tags``; return its digest. Raises as `Store.put_manifest` does."""
         ...
 
 

@@ -66,6 +66,14 @@ async def verified(chunks: AsyncIterator[bytes], descriptor: Descriptor, where: 
     verifier.finish()
 
 
+async def skipping(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
+    """Pass ``chunks`` on without the first ``count`` bytes."""
+    async for chunk in chunks:
+        if len(chunk) > count:
+            yield chunk[count:]
+        count = max(0, count - len(chunk))
+
+
 async def bytes_chunks(content: bytes) -> AsyncIterator[bytes]:
     """Stream ``content`` in chunks."""
     view = memoryview(content)

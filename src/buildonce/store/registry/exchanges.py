@@ -1,4 +1,4 @@
-"""The distribution protocol as pure exchanges: manifests, uploads, mounts (opencontainers/distribution-spec).
+"""The distribution protocol as pure exchanges: manifests, and what blobs are there (opencontainers/distribution-spec).
 
 An exchange raises `Refused` or `Misbehaved` for a response that it cannot use; it receives no response that is worth
 a retry, since the session starts the whole exchange again for those.
@@ -7,6 +7,8 @@ a retry, since the session starts the whole exchange again for those.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
@@ -15,10 +17,11 @@ from buildonce.errors import IntegrityError, StoreError
 from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
 from buildonce.reference import is_tag
 from buildonce.store.documents import ACCEPTED, LIMIT, check_digest, identify, is_digest
-from buildonce.store.protocol import Outcome, Stored
+from buildonce.store.protocol import Stored
+from buildonce.store.registry.capabilities import tags_created
 from buildonce.store.registry.endpoints import Endpoint, why_unsafe
 from buildonce.store.registry.faults import Misbehaved, Refused, missing_of
-from buildonce.store.registry.messages import Access, Body, Exchange, Grant, Head, Kind, Request, Response
+from buildonce.store.registry.messages import Access, Exchange, Grant, Head, Kind, Request, Response, Trial
 
 _ACCEPT = {"Accept": ", ".join(ACCEPTED)}
 _PAGES = 200
@@ -97,11 +100,27 @@ def put_manifest(access: Access, reference: str, content: bytes, media_type: Med
         body=content,
     )
     response = yield request
-    if response.status not in (200, 201, 202):
-        refused = Refused(request, response)
-        raise missing_of(refused) or refused
-    if announced := response.header("docker-content-digest"):
-        check_digest(content, parse_digest(announced), f"{access.endpoint.registry}/{access.repository}:{reference}")
+    _check_put(request, response, content, reference)
+
+
+def put_tags(
+    access: Access, content: bytes, media_type: MediaType, digest: Digest, tags: Sequence[str]
+) -> Exchange[frozenset[str]]:
+    """Write a manifest or index by its digest with several tags; return those that the registry says it set."""
+    request = Request(
+        method="PUT",
+        url=access.endpoint.url(access.repository, f"manifests/{digest}?{urlencode([('tag', tag) for tag in tags])}"),
+        kind=Kind.MANIFEST,
+        access=access,
+        headers={"Content-Type": media_type},
+        body=content,
+        tries=Trial.MULTI_TAG,
+    )
+    response = yield request
+    if response.status in (400, 405, 414, 501):
+        return frozenset()
+    _check_put(request, response, content, digest)
+    return tags_created(response) & set(tags)
 
 
 def blob_size(access: Access, descriptor: Descriptor) -> Exchange[int | None]:
@@ -143,63 +162,6 @@ def list_tags(access: Access) -> Exchange[tuple[str, ...]]:
     )
 
 
-def upload(access: Access, descriptor: Descriptor, body: Body, *, origin: str | None = None) -> Exchange[Outcome]:
-    """Have a blob in a repository: mounted from ``origin`` if the registry does that, else uploaded in one PUT.
-
-    A mount that is answered with an upload session goes on there; one that is refused outright starts an upload
-    without it (some registries refuse a mount for reasons that do not concern the upload).
-    """
-    started: tuple[Request, Response] | None = None
-    if origin:
-        mount = _start(pushing(access.endpoint, access.repository, reading=origin), descriptor, origin)
-        try:
-            response = yield mount
-            if response.status == 201:
-                return Outcome.MOUNTED
-            started = (mount, response) if response.status == 202 else None
-        except Refused as refused:
-            if refused.transient:
-                raise
-    if not started:
-        start = _start(access, descriptor, None)
-        response = yield start
-        if response.status != 202:
-            raise Refused(start, response)
-        started = (start, response)
-    put = Request(
-        method="PUT",
-        url=upload_location(*started, descriptor.digest),
-        kind=Kind.BLOB,
-        access=access,
-        headers={"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)},
-        body=body,
-    )
-    response = yield put
-    if response.status not in (200, 201, 204):
-        raise Refused(put, response)
-    announced = response.header("docker-content-digest")
-    if announced and announced.startswith("sha256:") and announced != descriptor.digest:
-        raise IntegrityError(f"{access.endpoint.registry} stored {descriptor.digest} as {announced}")
-    return Outcome.UPLOADED
-
-
-def upload_location(request: Request, head: Head, digest: Digest) -> str:
-    """Return where an upload that was just started is to be finished: the Location, with the digest appended.
-
-    Its own parameters stay as they are: they may be signed. Raises `Misbehaved` for a place that is not safe.
-    """
-    location = head.header("location")
-    if not location:
-        raise Misbehaved(request, "it starts an upload without saying where (no Location)")
-    url = urljoin(request.url, location)
-    if reason := why_unsafe(url, seen_from=request.url):
-        hint = "; does its proxy forward X-Forwarded-Proto?" if urlsplit(url).scheme == "http" else ""
-        raise Misbehaved(request, f"its upload location cannot be used: {reason}{hint}")
-    url = url.partition("#")[0]
-    separator = "&" if urlsplit(url).query else "?"
-    return f"{url}{separator.strip('?') if url.endswith('?') else separator}{urlencode({'digest': digest})}"
-
-
 def read_blob(access: Access, descriptor: Descriptor, *, start: int = 0) -> Request:
     """Return the request for a blob, from byte ``start`` on."""
     resuming = {"Range": f"bytes={start}-{descriptor.size - 1}"} if start else {}
@@ -227,15 +189,7 @@ def redirected(request: Request, head: Head) -> Request | None:
         return None
     if reason := why_unsafe(url, seen_from=request.url):
         raise Misbehaved(request, f"its redirect cannot be followed: {reason}")
-    return Request(
-        method=request.method,
-        url=url,
-        kind=request.kind,
-        access=request.access,
-        headers=request.headers,
-        body=request.body,
-        limit=request.limit,
-    )
+    return replace(request, url=url)
 
 
 class _Tags(msgspec.Struct):
@@ -258,19 +212,17 @@ def _next_page(head: Head) -> str:
     return ""
 
 
-def _start(access: Access, descriptor: Descriptor, origin: str | None) -> Request:
-    query = "?" + urlencode({"mount": descriptor.digest, "from": origin}) if origin else ""
-    return Request(
-        method="POST",
-        url=access.endpoint.url(access.repository, f"blobs/uploads/{query}"),
-        kind=Kind.MOUNT if origin else Kind.UPLOAD,
-        access=access,
-        headers={"Content-Length": "0"},
-    )
-
-
 def _grant(name: str, action: str) -> Grant:
     return f"repository:{name}", action
+
+
+def _check_put(request: Request, response: Response, content: bytes, reference: str) -> None:
+    if response.status not in (200, 201, 202):
+        refused = Refused(request, response)
+        raise missing_of(refused) or refused
+    if announced := response.header("docker-content-digest"):
+        access = request.access
+        check_digest(content, parse_digest(announced), f"{access.endpoint.registry}/{access.repository}:{reference}")
 
 
 def _checked_digest(response: Response, reference: str, where: str) -> Digest:

@@ -82,6 +82,11 @@ class Refused(Fault):
         said = "; ".join(str(complaint) for complaint in self.complaints)
         return f"{self}: status {self.response.status}" + (f", {said}" if said else "")
 
+    @property
+    def is_limit(self) -> bool:
+        """Say whether there were too many requests."""
+        return self.response.status == 429 or _is_hidden_limit(self.response)
+
     def says(self, *codes: str) -> bool:
         """Say whether the registry gave one of these error codes."""
         return any(complaint.code in codes for complaint in self.complaints)
@@ -115,13 +120,17 @@ def is_transient(response: Response) -> bool:
     """Say whether the same request may be answered otherwise a little later."""
     if response.status in _TRANSIENT:
         return True
-    limited = response.status == 403 and (
+    # A session that the registry forgot (restart, another replica): the upload starts again.
+    forgotten = any(complaint.code == "BLOB_UPLOAD_UNKNOWN" for complaint in read_complaints(response))
+    return forgotten or _is_hidden_limit(response)
+
+
+def _is_hidden_limit(response: Response) -> bool:
+    """Say whether a 403 is a limit of rates, as GitHub's secondary ones are."""
+    return response.status == 403 and (
         response.header("retry-after") is not None
         or any(complaint.code == "TOOMANYREQUESTS" for complaint in read_complaints(response))
     )
-    # A session that the registry forgot (restart, another replica): the upload starts again.
-    forgotten = any(complaint.code == "BLOB_UPLOAD_UNKNOWN" for complaint in read_complaints(response))
-    return limited or forgotten
 
 
 def read_complaints(response: Response) -> tuple[Complaint, ...]:
@@ -132,8 +141,8 @@ def read_complaints(response: Response) -> tuple[Complaint, ...]:
         return ()
     return tuple(
         Complaint(
-            code=_printable(error.code or "UNKNOWN", 60),
-            message=_printable(error.message or "", 300),
+            code=printable(error.code or "UNKNOWN", 60),
+            message=printable(error.message or "", 300),
             digests=tuple(Digest(found) for found in _DIGEST.findall(bytes(error.detail).decode(errors="replace"))),
         )
         for error in (body.errors or ())[:10]
@@ -209,7 +218,8 @@ def _denied(registry: str, subject: str, notes: tuple[str, ...]) -> Authenticati
     )
 
 
-def _printable(text: str, limit: int) -> str:
+def printable(text: str, limit: int) -> str:
+    """Return a server's words for messages: one line, without control characters, at most ``limit`` characters."""
     return _UNPRINTABLE.sub(" ", text)[:limit]
 
 

@@ -41,6 +41,10 @@ class UploadTable:
                 origin = next(iter(holders))
             return Outcome.EXISTED if origin == target else await self._transfer(target, digest, origin, transfer)
 
+    def holds(self, repository: Repository, digest: Digest) -> bool:
+        """Say whether this run saw that a repository has a blob."""
+        return repository in self._holders.get((repository.registry, digest), {})
+
     def forget(self, repository: Repository, digests: Iterable[str]) -> None:
         """Do not rely any longer on what a repository was thought to hold (all of it if no digest is named)."""
         named = set(digests)

@@ -31,6 +31,17 @@ class Kind(Enum):
     TOKEN = "token"  # noqa: S105  (a word, not a secret)
 
 
+class Trial(Enum):
+    """What the answer to a request tells of its host, beside whether it was done."""
+
+    SINGLE_POST = "single POST"
+    MOUNT = "mount"
+    SURE_MOUNT = "mount of a blob that is surely there"
+    ANONYMOUS_MOUNT = "mount from wherever the blob is, if it is anywhere"
+    MULTI_TAG = "several tags with one manifest"
+    REFERRERS = "referrers"
+
+
 class Access(Struct, frozen=True, kw_only=True):
     """What a request needs to be allowed: ``grants`` at ``endpoint``, asked for in the name of ``repository``."""
 
@@ -49,7 +60,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request for what ``access`` says. Of the response's body at most ``limit`` bytes are kept."""
+    """One HTTP request for what ``access`` says. Of the response's body at most ``limit`` bytes are kept.
+
+    ``tries`` says what its answer shows of the host.
+    """
 
     method: str
     url: str = field(repr=False)
@@ -58,6 +72,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     body: bytes | Body | None = field(default=None, repr=False)
     limit: int = 64 * 1024
+    tries: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

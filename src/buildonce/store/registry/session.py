@@ -15,6 +15,7 @@ from msgspec import structs
 
 from buildonce.errors import StoreError
 from buildonce.reference import Repository
+from buildonce.store.registry.capabilities import Capabilities, CapabilityTable
 from buildonce.store.registry.credentials import Anonymous, CredentialSource, DockerCredentials
 from buildonce.store.registry.endpoints import (
     Endpoint,
@@ -27,7 +28,8 @@ from buildonce.store.registry.exchanges import redirected
 from buildonce.store.registry.faults import Fault, Misbehaved, Refused, error_of, is_transient
 from buildonce.store.registry.inflight import UploadTable
 from buildonce.store.registry.keyring import Keyring
-from buildonce.store.registry.messages import Exchange, Kind, Request, Response, Result
+from buildonce.store.registry.manners import Manners, is_own
+from buildonce.store.registry.messages import Exchange, Request, Response, Result
 from buildonce.store.registry.retrying import Clock, RetryPolicy, SystemClock, parse_retry_after
 from buildonce.store.registry.transport import HttpTransport, Reply, Timeouts
 
@@ -68,7 +70,8 @@ class Counts:
 class RegistrySession:
     """One connection pool, token cache and upload table, shared by all repositories of a run.
 
-    Use it as an asynchronous context manager; leaving it closes the connections.
+    Use it as an asynchronous context manager; leaving it closes the connections. ``capabilities`` is what earlier runs
+    learned of registries, and takes in what this one learns; ``warn`` gets each warning of a registry once.
     """
 
     def __init__(
@@ -77,11 +80,15 @@ class RegistrySession:
         *,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
+        capabilities: CapabilityTable | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.options = options or RegistryOptions()
         self.counts = Counts()
         self.uploads = UploadTable()
         self._clock = clock or SystemClock()
+        self.capabilities = capabilities or CapabilityTable(now=lambda: self._clock.now().timestamp())
+        self._manners = Manners(self.capabilities, self._clock, warn)
         self._chance = chance
         self._transport = HttpTransport(self.options.timeouts, self.options.environment)
         self._keyring = Keyring(self.options.credentials, self._drive, self._clock)
@@ -119,6 +126,10 @@ class RegistrySession:
         """Return the registry's own server."""
         return endpoint_of(repository.registry, self.options.insecure)
 
+    def known(self, endpoint: Endpoint) -> Capabilities:
+        """Return what is known of a server by now."""
+        return self.capabilities.of(endpoint.origin)
+
     def mirrors(self, repository: Repository) -> tuple[Endpoint, ...]:
         """Return the mirrors that may be asked before it, without those that did not answer."""
         mirrors = self.options.mirrors.get(repository.registry, ())
@@ -128,16 +139,25 @@ class RegistrySession:
         """Do not ask a mirror again in this run."""
         self._silent.add(mirror.origin)
 
-    async def run(self, start: Callable[[], Exchange[Result]], *, attempts: int | None = None) -> Result:
+    async def run(
+        self,
+        start: Callable[[], Exchange[Result]],
+        *,
+        attempts: int | None = None,
+        progress: Callable[[], int] = lambda: 0,
+    ) -> Result:
         """Carry out an exchange, from its start again after each fault that may pass.
 
-        Raises what the exchange raises, and `StoreError` when a fault stays.
+        An attempt that makes ``progress`` earns new ones. Raises what the exchange raises, and `StoreError` when a
+        fault stays.
         """
         attempt = 1
         while True:
+            before = progress()
             try:
                 return await self._drive(start())
             except Fault as fault:
+                attempt = 1 if progress() > before else attempt
                 await self.pause(fault, attempt, attempts=attempts)
                 attempt += 1
 
@@ -150,6 +170,8 @@ class RegistrySession:
         if seconds is None:
             raise self.error_of(fault, attempt) from fault
         self.counts.retries += 1
+        if isinstance(fault, Refused):
+            self._manners.heed(fault, seconds)
         await self._clock.sleep(seconds)
 
     def error_of(self, fault: Fault, attempts: int) -> StoreError:
@@ -205,8 +227,7 @@ class RegistrySession:
     @asynccontextmanager
     async def _open_authorised(self, request: Request) -> AsyncIterator[Reply]:
         access = request.access
-        own = request.kind is not Kind.TOKEN and origin_of(request.url) == origin_of(access.endpoint.origin)
-        if not own:
+        if not is_own(request):
             async with self._send(request) as reply:
                 yield reply
             return
@@ -230,8 +251,10 @@ class RegistrySession:
         # A write may stream from a read: with slots of their own, neither waits for the other for ever.
         slot = self._slots[origin_of(request.url), request.method in ("GET", "HEAD")]
         async with slot:
+            await self._manners.take_turn(request)
             self.counts.requests[request.method, request.kind.value] += 1
             async with self._transport.send(request) as reply:
+                self._manners.notice(request, reply)
                 yield reply
 
 

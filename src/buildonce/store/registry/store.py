@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 
 from buildonce.errors import MissingBlobs, StoreError, UsageError
 from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
 from buildonce.reference import Repository, is_tag
 from buildonce.store.documents import identify, is_digest
 from buildonce.store.protocol import Blob, Outcome, Stored
-from buildonce.store.registry import exchanges
+from buildonce.store.registry import exchanges, uploads
 from buildonce.store.registry.download import download
 from buildonce.store.registry.endpoints import Endpoint
 from buildonce.store.registry.messages import Access, Body, Exchange, Result
 from buildonce.store.registry.session import RegistrySession
+from buildonce.tasks import together
+
+TAGS_AT_ONCE = 10
+"""How many tags one request may name: so many any registry takes that takes several."""
 
 
 class RegistryStore:
@@ -68,9 +72,13 @@ class RegistryStore:
 
         async def transfer(origin: Repository | None) -> Outcome:
             body = Body(size=blob.descriptor.size, open=blob.open)
-            source = self._endpoint.name(origin) if origin else None
+            wish = self._wish(blob, origin)
+            progress = uploads.Progress()
             return await self.session.run(
-                lambda: exchanges.upload(self._writing(), blob.descriptor, body, origin=source)
+                lambda: uploads.upload(
+                    self._writing(), blob.descriptor, body, progress, wish=wish, choose=self._chooser(body.size)
+                ),
+                progress=lambda: progress.received,
             )
 
         return await self.session.uploads.ensure(self.repository, blob.descriptor.digest, blob.origins, transfer)
@@ -80,12 +88,58 @@ class RegistryStore:
         digest = digest_of(content)
         reference = _checked(digest if tag is None else tag)
         identify(content, media_type, f"the manifest for {self.name}")
-        try:
+        with self._forgetting():
             await self.session.run(lambda: exchanges.put_manifest(self._writing(), reference, content, media_type))
+        return digest
+
+    async def put_tags(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> Digest:
+        """Store a manifest or index under several tags, in one request where the registry can do that."""
+        digest = digest_of(content)
+        left = [_checked(tag) for tag in tags]
+        identify(content, media_type, f"the manifest for {self.name}")
+        if len(left) > 1 and self._may_send_tags():
+            batches = [left[start : start + TAGS_AT_ONCE] for start in range(0, len(left), TAGS_AT_ONCE)]
+            sent = await together(self._put_tags(content, media_type, digest, batch) for batch in batches)
+            left = [tag for tag in left if not any(tag in created for created in sent)]
+        await together(self.put_manifest(content, media_type, tag=tag) for tag in left)
+        return digest
+
+    def _may_send_tags(self) -> bool:
+        known = self.session.known(self._endpoint).multi_tag
+        return known or (known is None and self.session.capabilities.claim(self._endpoint.origin, "multi_tag"))
+
+    async def _put_tags(
+        self, content: bytes, media_type: MediaType, digest: Digest, tags: Sequence[str]
+    ) -> frozenset[str]:
+        with self._forgetting():
+            return await self.session.run(
+                lambda: exchanges.put_tags(self._writing(), content, media_type, digest, tags)
+            )
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Rely no longer on what the registry turns out to lack, nor on the short ways in which it was sent."""
+        try:
+            yield
         except MissingBlobs as missing:
             self.session.uploads.forget(self.repository, missing.digests)
+            self.session.capabilities.doubt(self._endpoint.origin)
             raise
-        return digest
+
+    def _wish(self, blob: Blob, origin: Repository | None) -> uploads.Wish:
+        if origin is None:
+            return uploads.Wish(perhaps_there=blob.perhaps_there)
+        return uploads.Wish(
+            origin=self._endpoint.name(origin),
+            is_sure=self.session.uploads.holds(origin, blob.descriptor.digest),
+            perhaps_there=blob.perhaps_there,
+        )
+
+    def _chooser(self, size: int) -> Callable[[uploads.Wish], uploads.Way]:
+        def may_probe() -> bool:
+            return self.session.capabilities.claim(self._endpoint.origin, "single_post")
+
+        return lambda wish: uploads.choose_way(self.session.known(self._endpoint), size, wish, may_probe=may_probe)
 
     def _reading(self) -> Access:
         return exchanges.pulling(self._endpoint, self._endpoint.name(self.repository))
