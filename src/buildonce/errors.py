@@ -123,6 +123,12 @@ class ArchiveError(AssemblyError):
     code = "ARCHIVE"
 
 
+class DoesNotFit(Error):
+    """A program does not run, or a library does not load, in an image that it is put into."""
+
+    code = "FIT"
+
+
 class NotCompiled(Error):
     """A core is missing and compiling was forbidden."""
 

@@ -17,6 +17,8 @@ from buildonce.assemble.compression import Compression, Decompressed, open_decom
 from buildonce.assemble.entries import Content, Entry, EntryType, decode_name, partial_path
 from buildonce.assemble.headers import BLOCK, Header, header_padding, parse_header, parse_records
 from buildonce.assemble.resolution import PATH_LIMIT
+from buildonce.elf.streamed import Streamed
+from buildonce.elf.values import Runnable
 from buildonce.errors import ArchiveError, DiskError, IntegrityError
 from buildonce.oci import Digest
 
@@ -43,7 +45,8 @@ class Layer(Struct, frozen=True, kw_only=True):
     """What a layer archive holds.
 
     ``diff_id`` is the digest of the uncompressed bytes, ``digest`` and ``size`` are those of the archive as it was
-    read, ``kept`` has the content of the files that were asked for, under the digest of that content.
+    read, ``kept`` has the content of the files that were asked for, under the digest of that content, and
+    ``runnables`` what can be run or loaded, likewise, if that was asked for.
     """
 
     entries: tuple[Entry, ...]
@@ -51,6 +54,7 @@ class Layer(Struct, frozen=True, kw_only=True):
     digest: Digest
     size: int
     kept: Mapping[Digest, bytes]
+    runnables: Mapping[Digest, Runnable] = {}
 
 
 def read_archive(path: Path) -> tuple[Entry, ...]:
@@ -70,6 +74,7 @@ def scan_layer(
     *,
     contents_path: Path | None = None,
     keep: Callable[[str], bool] = lambda _: False,
+    finds_runnables: bool = False,
     diff_id: Digest | None = None,
     digest: Digest | None = None,
 ) -> Layer:
@@ -77,18 +82,24 @@ def scan_layer(
 
     With ``contents_path`` the uncompressed archive is written there as it is read, and each regular file's ``content``
     points into it; if ``file`` is that very file and is not compressed, nothing is written. ``keep`` says of a path
-    whether to return its content, up to 10 MiB. Memory is bounded by the number of entries and what is kept.
+    whether to return its content, up to 10 MiB; with ``finds_runnables`` ELF files and scripts are looked into. Memory
+    is bounded by the number of entries and what is kept.
 
     Raises `ArchiveError` for a malformed or hostile archive, `IntegrityError` if it has not the ``diff_id`` or
     ``digest`` that it should, `DiskError` if ``contents_path`` cannot be written.
     """
     source = open_decompressed(file)
     with _Spool(source, contents_path) as spool:
-        reader = _Reader(spool, contents_path=contents_path, keep=keep)
+        reader = _Reader(spool, contents_path=contents_path, keep=keep, finds_runnables=finds_runnables)
         entries = tuple(reader.entries())
         spool.drain()
         layer = Layer(
-            entries=entries, diff_id=spool.digest(), digest=source.digest(), size=source.size(), kept=reader.kept
+            entries=entries,
+            diff_id=spool.digest(),
+            digest=source.digest(),
+            size=source.size(),
+            kept=reader.kept,
+            runnables=reader.runnables,
         )
         for what, expected, actual in (("digest", digest, layer.digest), ("diff ID", diff_id, layer.diff_id)):
             if expected is not None and expected != actual:
@@ -153,11 +164,15 @@ class _Spool:
 
 
 class _Reader:
-    def __init__(self, spool: _Spool, *, contents_path: Path | None, keep: Callable[[str], bool]) -> None:
+    def __init__(
+        self, spool: _Spool, *, contents_path: Path | None, keep: Callable[[str], bool], finds_runnables: bool = False
+    ) -> None:
         self.spool = spool
         self.contents_path = contents_path
         self.keep = keep
+        self.finds_runnables = finds_runnables
         self.kept: dict[Digest, bytes] = {}
+        self.runnables: dict[Digest, Runnable] = {}
 
     def entries(self) -> Iterator[Entry]:
         count = 0
@@ -278,11 +293,16 @@ class _Reader:
         keeps = size <= KEEP_LIMIT and self.keep(path)
         kept: list[bytes] = []
         hashed = hashlib.sha256()
-        for chunk in self.data(size):
-            hashed.update(chunk)
-            if keeps:
-                kept.append(chunk)
-        digest = Digest(f"sha256:{hashed.hexdigest()}")
+        with Streamed(size) as streamed:
+            for chunk in self.data(size):
+                hashed.update(chunk)
+                if keeps:
+                    kept.append(chunk)
+                if self.finds_runnables:
+                    streamed.add(chunk)
+            digest = Digest(f"sha256:{hashed.hexdigest()}")
+            if (runnable := streamed.read()) is not None:
+                self.runnables[digest] = runnable
         if keeps:
             self.kept[digest] = b"".join(kept)
         if self.contents_path is None:

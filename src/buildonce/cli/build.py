@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 @click.command()
 @project_options
 @click.option("--no-compile", is_flag=True, help="A missing core is an error; never compile.")
+@click.option(
+    "--no-fit-check",
+    "unchecked",
+    multiple=True,
+    metavar="VARIANT",
+    help="Ship this variant even if its programs do not run on its base; repeat it for several.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
-def build(asked: Asked, *, as_json: bool, no_compile: bool, dry_run: bool, verbose: bool) -> None:
+def build(
+    asked: Asked, *, as_json: bool, no_compile: bool, unchecked: tuple[str, ...], dry_run: bool, verbose: bool
+) -> None:
     """Build every variant and ship the family.
 
     Shared stages are compiled once per platform; variants are assembled from cached bases and those files. Tags move
@@ -36,14 +45,15 @@ def build(asked: Asked, *, as_json: bool, no_compile: bool, dry_run: bool, verbo
     from buildonce.report.outcomes import outcome_document, render_outcome
 
     emit = progress(verbose=verbose)
-    outcome = asyncio.run(_build(asked, emit, may_compile=not no_compile))
+    outcome = asyncio.run(_build(asked, emit, may_compile=not no_compile, unchecked=unchecked))
     print_document(outcome_document(outcome)) if as_json else click.echo(render_outcome(outcome))
 
 
-async def _build(asked: Asked, emit: Emit, *, may_compile: bool) -> Outcome:
+async def _build(asked: Asked, emit: Emit, *, may_compile: bool, unchecked: tuple[str, ...]) -> Outcome:
     from buildonce.cli.wiring import (
         find_places,
         keep_out_of_git,
+        known_variants,
         make_request,
         open_project,
         source_date_epoch,
@@ -67,5 +77,6 @@ async def _build(asked: Asked, emit: Emit, *, may_compile: bool) -> Outcome:
             tags=expand_tags(asked.tag, planned.plan.variants, tag_field(asked)),
             epoch=source_date_epoch(os.environ),
             may_compile=may_compile,
+            unchecked=known_variants(unchecked, planned.plan.variants, "--no-fit-check"),
         )
         return await build_project(planned, options, around, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform as host
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import click
 from msgspec import Struct
 
 from buildonce.cli.options import Asked, parse_build_args, split_commas
+from buildonce.dockerfile.problems import did_you_mean
 from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
 from buildonce.events import Emit, Warned
@@ -49,6 +50,17 @@ def make_request(asked: Asked, project: Project) -> Request:
         build_args=parse_build_args(asked.build_args, dict(os.environ)),
         named_contexts=load_named_contexts(asked.build_contexts),
     )
+
+
+def known_variants(names: Sequence[str], variants: Sequence[str], option: str) -> frozenset[str]:
+    """Return the variants that an option names; raise `UsageError` for one that is not built."""
+    chosen = frozenset(split_commas(names))
+    for name in sorted(chosen.difference(variants)):
+        raise UsageError(
+            f"`{option} {name}` names no variant of this build",
+            help=did_you_mean(name, variants, f"{option} {{}}") or f"the variants are {', '.join(variants)}",
+        )
+    return chosen
 
 
 def open_project(asked: Asked) -> Project:

@@ -35,27 +35,27 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Located(Struct, frozen=True, kw_only=True):
-    """A finding with the variant and platform of the image that it was found in."""
+    """A finding with the variant that it was found in, and the platform and base of the image."""
 
     finding: Finding
     variant: str
-    platform: str
+    place: str
 
 
 def group_findings(located: Iterable[Located]) -> tuple[tuple[Finding, str], ...]:
     """Return each distinct finding once, with the images it is found in: ``claude, codex (linux/amd64)``."""
     images: dict[Finding, dict[str, list[str]]] = {}
     for one in located:
-        images.setdefault(one.finding, {}).setdefault(one.platform, []).append(one.variant)
+        images.setdefault(one.finding, {}).setdefault(one.place, []).append(one.variant)
     ordered = sorted(images, key=lambda finding: (not finding.severe, list(Kind).index(finding.kind), finding.path))
     return tuple((finding, _name_images(images[finding])) for finding in ordered)
 
 
-def _name_images(platforms: dict[str, list[str]]) -> str:
+def _name_images(places: dict[str, list[str]]) -> str:
     by_variants: dict[str, list[str]] = {}
-    for platform, variants in platforms.items():
-        by_variants.setdefault(", ".join(f"`{name}`" for name in variants), []).append(platform)
-    return "; ".join(f"{variants} ({', '.join(names)})" for variants, names in by_variants.items())
+    for place, variants in places.items():
+        by_variants.setdefault(", ".join(f"`{name}`" for name in variants), []).append(place)
+    return "; ".join(f"{variants} ({'; '.join(names)})" for variants, names in by_variants.items())
 
 
 def describe(finding: Finding, images: str) -> str:

@@ -75,7 +75,7 @@ def gather_offer(tree: Tree, runnables: Mapping[Digest, Runnable], kept: Mapping
     return Offer(
         abis=tuple(abis),
         files=files,
-        links=dict(_links(tree, files)),
+        links=_links(tree, files),
         cached=_cached(tree, files, contents.get(CACHE)),
         listed=listed_directories(contents.get, contents),
         musl={name: parse_musl_path(text) for path, text in contents.items() if (name := musl_architecture(path))},
@@ -92,18 +92,25 @@ def _piece(entry: Entry, runnable: Runnable, abis: dict[Abi, int]) -> Piece | No
     return Piece(number, is_executable, runnable.soname, runnable.versions, runnable.directories)
 
 
-def _links(tree: Tree, files: Mapping[str, Piece]) -> Iterator[tuple[str, str]]:
-    """Yield the symbolic links that lead to one of the files, or to a directory above one."""
-    wanted = {part for path in files for part in prefixes(path)}
+def _links(tree: Tree, files: Mapping[str, Piece]) -> Mapping[str, str]:
+    """Return the symbolic links that lead to one of the files, or to a directory above one, or above such a link."""
+    targets = dict(_link_targets(tree))
+    wanted = {part for path in files for part in prefixes(path)} | {""}
+    found: set[str] = set()
+    while new := {path for path, target in targets.items() if target in wanted} - found:
+        found |= new
+        wanted |= {part for path in new for part in prefixes(path)}
+    return {path: tree[path].link or "" for path in sorted(found)}
+
+
+def _link_targets(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield each symbolic link with the real path that it leads to."""
     for path, entry in tree.items():
-        if entry.type is not EntryType.SYMLINK or not _is_text(f"{path}{entry.link}"):
-            continue
-        try:
-            target = resolve_path(tree.lstat, f"/{path}")
-        except AssemblyError:
-            continue
-        if target in wanted or not target:
-            yield path, entry.link or ""
+        if entry.type is EntryType.SYMLINK and _is_text(f"{path}{entry.link}"):
+            try:
+                yield path, resolve_path(tree.lstat, f"/{path}")
+            except AssemblyError:
+                continue
 
 
 def _cached(tree: Tree, files: Mapping[str, Piece], content: bytes | None) -> Mapping[str, tuple[str, ...]]:

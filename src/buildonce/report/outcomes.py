@@ -5,7 +5,7 @@ from __future__ import annotations
 from buildonce.events import Activity
 from buildonce.report.tables import count, render_size, render_table
 from buildonce.report.wire import BuiltImage, BuiltRun, BuiltTag, OutcomeDocument
-from buildonce.run.outcome import Outcome
+from buildonce.run.outcome import Checked, Outcome
 from buildonce.ship.publication import TagOutcome
 
 _PURPOSES = {
@@ -13,6 +13,12 @@ _PURPOSES = {
     Activity.BASE: "base",
     Activity.PROVE: "proof",
     Activity.BUILD: "faithful build",
+}
+_CHECKED = {
+    Checked.FITS: "fit",
+    Checked.MACHINE: "checked for machine code only",
+    Checked.NOTHING: "with nothing to check",
+    Checked.OFF: "not checked",
 }
 
 
@@ -39,6 +45,7 @@ def _summary(outcome: Outcome) -> tuple[tuple[str, str], ...]:
     up, down = render_size(traffic.bytes_up), render_size(traffic.bytes_down)
     return (
         ("engine", _engine_line(outcome)),
+        ("fit", _fit_line(outcome)),
         ("tags", f"{moved} moved, {len(outcome.tags) - moved} unchanged in {outcome.target}"),
         ("traffic", f"{count(traffic.requests, 'request')}, {up} up, {down} down"),
         ("time", ", ".join(f"{phase} {value:.2f} s" for phase, value in outcome.seconds.items())),
@@ -56,6 +63,18 @@ def _engine_line(outcome: Outcome) -> str:
     return ", ".join(parts) or "did not run"
 
 
+def _fit_line(outcome: Outcome) -> str:
+    """Return of how many images what was checked: ``12 fit, 2 not checked (hermes)``."""
+    parts = []
+    for checked in Checked:
+        images = [image for image in outcome.images if image.checked is checked]
+        names = ", ".join(dict.fromkeys(image.variant for image in images))
+        if images:
+            named = "" if checked is Checked.FITS else f" ({names})"
+            parts.append(f"{len(images)} {_CHECKED[checked]}{named}")
+    return ", ".join(parts)
+
+
 def outcome_document(outcome: Outcome) -> OutcomeDocument:
     """Return the outcome as it is printed with ``--json``."""
     return OutcomeDocument(
@@ -69,6 +88,7 @@ def outcome_document(outcome: Outcome) -> OutcomeDocument:
                 reason=image.reason,
                 digest=image.digest,
                 pushed=image.pushed,
+                fit=image.checked.name.lower(),
             )
             for image in outcome.images
         ),

@@ -63,7 +63,11 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image: ``made`` is ``assembled``, ``built`` or ``reused``; ``pushed`` says that its manifest was sent."""
+    """An image: ``made`` is ``assembled``, ``built`` or ``reused``; ``pushed`` says that its manifest was sent.
+
+    ``fit`` says whether the files that it was given run in it: ``fits``, ``machine`` (only their machine code was
+    checked), ``nothing`` (there are none), or ``off`` (it was not checked).
+    """
 
     variant: str
     platform: str
@@ -72,6 +76,7 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     digest: str
     pushed: bool
+    fit: str
 
 
 class BuiltTag(msgspec.Struct, frozen=True, kw_only=True):

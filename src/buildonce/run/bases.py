@@ -16,6 +16,7 @@ from buildonce.assemble.image import BaseImage
 from buildonce.assemble.tree import Tree
 from buildonce.errors import EngineFailed
 from buildonce.events import Activity
+from buildonce.fit.offer import Offer, decode_offer, encode_offer
 from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest, decode_manifest, digest_of
 from buildonce.plan.nodes import BaseNode, BaseOrigin, Plan
 from buildonce.plan.recipes import Key, encode_recipe
@@ -33,6 +34,8 @@ Prove = Callable[["ReadyBase"], Awaitable["Proof"]]
 """Give a base's proof: the one it has, if it still holds, or that of a comparison with a faithful build."""
 
 _FACTS_LIMIT = 1_000_000
+_OFFER_LIMIT = 400_000
+"""How many characters of an offer go into a record; this machine remembers a larger one."""
 
 
 class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,12 +53,13 @@ class BaseDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a base's record says besides its recipe.
 
     ``holds_base`` is False for an external image, and for a base that cannot be used: the record's own image is then
-    empty. ``facts`` are by `Probe.key`.
+    empty. ``facts`` are by `Probe.key`; ``offer`` is what the base offers to programs, as `encode_offer` writes it.
     """
 
     holds_base: bool = True
     facts: Mapping[str, Facts] = {}
     proof: Proof | None = None
+    offer: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +78,7 @@ class ReadyBase:
     seconds: float = 0.0
     facts: dict[str, Facts] = field(default_factory=dict)
     proof: Proof | None = None
+    offer: str = ""
 
     def blobs(self) -> tuple[Blob, ...]:
         """Return the base's layers as blobs to publish."""
@@ -109,6 +114,20 @@ class BaseMaker:
         """Return the file system of the base's first ``layers`` layers, or of all."""
         return await self._shop.layers.tree(base.source, base.image.manifest.layers[:layers])
 
+    async def offer(self, base: ReadyBase) -> Offer:
+        """Return what the base offers to programs: from its record, else as its layers say."""
+        return await self._shop.once("offer", base.node.key, lambda: self._offer(base))
+
+    async def _offer(self, base: ReadyBase) -> Offer:
+        known = decode_offer(base.offer)
+        if known is None:
+            known = decode_offer(self._shop.state.recall("offer", base.image.manifest_digest, str) or "")
+        if known is None:
+            known = await self._shop.layers.offer(base.source, base.image.manifest.layers)
+            base.offer = await asyncio.to_thread(encode_offer, known)
+            self._shop.state.remember("offer", base.image.manifest_digest, base.offer)
+        return known
+
     async def _get(self, node: BaseNode) -> ReadyBase:
         found = await find_result(self._shop.cache, base_name(node))
         base = await self._found(node, found) if found else await self._make(node)
@@ -118,6 +137,8 @@ class BaseMaker:
             missing = await self._missing_facts(base)
         except NotExpressible as error:
             return await self._unusable(node, error.message)
+        if missing or found is None:
+            await self.offer(base)  # the layers are at hand: what they offer goes into the record
         proof = await self._prove(base) if node.needs_proof else None
         if base.fresh or found is None or proof != base.proof:
             base.proof = proof
@@ -145,6 +166,7 @@ class BaseMaker:
             seconds=found.record.seconds,
             facts=dict(details.facts),
             proof=details.proof,
+            offer=details.offer,
         )
 
     async def _make(self, node: BaseNode) -> ReadyBase:
@@ -231,7 +253,10 @@ class BaseMaker:
     async def _store(self, base: ReadyBase) -> None:
         """Put the base into the cache, whole, with all that is known of it."""
         node = base.node
-        details = BaseDetails(holds_base=base.holds_base, facts=_bounded(base.facts), proof=base.proof)
+        offer = base.offer if len(base.offer) < _OFFER_LIMIT else ""
+        details = BaseDetails(
+            holds_base=base.holds_base, facts=_bounded(base.facts, len(offer)), proof=base.proof, offer=offer
+        )
         manifest, new, shared = _stored_image(base)
         record = Record(
             kind="base",
@@ -272,6 +297,6 @@ def _gather(tree: Tree, kept: Mapping[Digest, bytes], probe: Probe) -> Facts:
     return gather_facts(tree, probe.destinations, users.passwd, users.group, problems=users.problems)
 
 
-def _bounded(facts: Mapping[str, Facts]) -> Mapping[str, Facts]:
+def _bounded(facts: Mapping[str, Facts], taken: int) -> Mapping[str, Facts]:
     """Return the facts if they fit into a manifest, which registries limit; else none: they are read again."""
-    return facts if len(msgspec.json.encode(facts)) < _FACTS_LIMIT else {}
+    return facts if len(msgspec.json.encode(facts)) + taken < _FACTS_LIMIT else {}

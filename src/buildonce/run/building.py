@@ -12,13 +12,14 @@ from msgspec import Struct
 
 from buildonce.assemble.parts import Parts
 from buildonce.engines.protocol import Engine
-from buildonce.events import Activity, Emit
+from buildonce.events import Activity, Emit, Warned
 from buildonce.oci import Digest
 from buildonce.plan.accounts import Accountant
 from buildonce.plan.core_titles import core_titles
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker
+from buildonce.run.fitting import FitChecker, require_fit
 from buildonce.run.images import ImageMaker, ReadyImage
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.layers import LayerReader
@@ -36,11 +37,15 @@ from buildonce.tasks import Tasks, together
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set."""
+    """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set.
+
+    ``unchecked`` are the variants of which it does not matter whether their programs run.
+    """
 
     tags: Mapping[str, tuple[str, ...]]
     epoch: int | None = None
     may_compile: bool = True
+    unchecked: frozenset[str] = frozenset()
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -101,6 +106,9 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
                     may_compile=options.may_compile,
                 )
                 ready = await _make_images(shop, publisher, options)
+                warnings = require_fit((one.node, one.fit) for one in ready)
+                for warning in warnings:
+                    around.emit(Warned(message=warning))
                 watch.lap("make")
                 release = _release(ready, options)
                 said = await pushing.enter_async_context(shop.activity(Activity.PUSH, target.name))
@@ -120,7 +128,7 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
             bytes_down=around.session.bytes_down,
         ),
         seconds=watch.total(),
-        warnings=planned.plan.warnings,
+        warnings=(*planned.plan.warnings, *warnings),
     )
 
 
@@ -129,11 +137,12 @@ async def _make_images(shop: Workshop, publisher: Publisher, options: Options) -
     cores = CoreMaker(shop)
     late = LateLayers(shop, cores)
     bases = BaseMaker(shop, Prover(shop, cores, late).prove)
-    images = ImageMaker(shop, cores, bases, late)
+    images = ImageMaker(shop, cores, bases, late, FitChecker(shop, cores, bases, options.unchecked))
 
     async def make(node: ImageNode) -> ReadyImage:
         ready = await images.get(node)
-        shop.tasks.create_task(publisher.send_early(ready.image, options.tags[node.variant]))
+        if not ready.fit.is_severe:
+            shop.tasks.create_task(publisher.send_early(ready.image, options.tags[node.variant]))
         return ready
 
     return await together(make(node) for node in shop.plan.images)
@@ -170,4 +179,5 @@ def _image_outcome(one: ReadyImage, sent: frozenset[Digest]) -> ImageOutcome:
         reason=one.reason,
         digest=digest,
         pushed=digest in sent,
+        checked=one.fit.checked,
     )

@@ -19,6 +19,7 @@ from buildonce.plan.recipes import Recipe, encode_recipe, key_of
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.bases import BaseMaker, ReadyBase
 from buildonce.run.cores import CoreMaker, ReadyCore
+from buildonce.run.fitting import Fit, FitChecker
 from buildonce.run.jobs import derive_faithful
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.outcome import Made
@@ -43,16 +44,20 @@ class ReadyImage(Struct, frozen=True, kw_only=True):
     made: Made
     verdict: VerdictKind
     reason: str
+    fit: Fit
 
 
 class ImageMaker:
     """Makes the images of a plan."""
 
-    def __init__(self, shop: Workshop, cores: CoreMaker, bases: BaseMaker, late: LateLayers) -> None:
+    def __init__(
+        self, shop: Workshop, cores: CoreMaker, bases: BaseMaker, late: LateLayers, fitting: FitChecker
+    ) -> None:
         self._shop = shop
         self._cores = cores
         self._bases = bases
         self._late = late
+        self._fitting = fitting
 
     async def get(self, node: ImageNode) -> ReadyImage:
         """Return the image. Raises what making it raises."""
@@ -76,7 +81,8 @@ class ImageMaker:
 
     async def _assemble(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> ReadyImage:
         started = time.monotonic()
-        steps = await self._late.steps(node, base, cores)
+        late_steps = await self._late.steps(node, base, cores)
+        steps = late_steps.steps
         made = assemble_image(base.image, steps, created=self._created(base))
         late = {step.layer.descriptor.digest: step.layer for step in steps if step.layer is not None}
         config = blob_of_bytes(made.config, made.config_descriptor.media_type)
@@ -95,6 +101,7 @@ class ImageMaker:
             made=Made.ASSEMBLED,
             verdict=node.verdict.kind,
             reason=_assembly_reason(node, base, cores),
+            fit=await self._fitting.check_assembled(node, base, late_steps.layers, made),
         )
 
     def _created(self, base: ReadyBase) -> str:
@@ -114,7 +121,7 @@ class ImageMaker:
         found = await find_result(self._shop.cache, name)
         if found is not None:
             manifest = without_record(found.manifest)
-            return self._built(node, manifest, self._shop.cache, reason, made=Made.REUSED)
+            return await self._built(node, manifest, self._shop.cache, reason, made=Made.REUSED)
         graph = self._shop.graphs[(node.file, node.platform)]
         built = await self._shop.build(
             Order(
@@ -132,7 +139,7 @@ class ImageMaker:
         stored = await layout.get_manifest(built.manifest.digest)
         assert stored is not None  # noqa: S101  the engine just wrote it
         manifest = decode_manifest(stored.content)
-        ready = self._built(node, manifest, layout, reason, made=Made.BUILT)
+        ready = await self._built(node, manifest, layout, reason, made=Made.BUILT)
         record = _record(name, recipe, built.seconds)
         await put_result(
             self._shop.cache, manifest=manifest, record=record, new=ready.image.new, shared=ready.image.shared
@@ -144,7 +151,9 @@ class ImageMaker:
     def _late_copies(self, node: ImageNode, manifest: Manifest) -> tuple[LateCopy, ...]:
         return late_copies(node, self._shop.core_titles, layers=len(manifest.layers))
 
-    def _built(self, node: ImageNode, manifest: Manifest, source: Source, reason: str, *, made: Made) -> ReadyImage:
+    async def _built(
+        self, node: ImageNode, manifest: Manifest, source: Source, reason: str, *, made: Made
+    ) -> ReadyImage:
         content = encode_json(manifest)
         external = {layer.digest for layer in node.external.manifest.layers} if node.external else set()
         layers = tuple({layer.digest: layer for layer in manifest.layers}.values())
@@ -158,7 +167,8 @@ class ImageMaker:
             shared=tuple(_blob(source, layer) for layer in layers if layer.digest in external),
             late_copies=self._late_copies(node, manifest),
         )
-        return ReadyImage(node=node, image=image, made=made, verdict=VerdictKind.ENGINE, reason=reason)
+        fit = await self._fitting.check_built(node, await self._ready_cores(node), descriptor.digest)
+        return ReadyImage(node=node, image=image, made=made, verdict=VerdictKind.ENGINE, reason=reason, fit=fit)
 
 
 class _Created(msgspec.Struct, frozen=True):

@@ -48,6 +48,25 @@ class _Made(Struct, frozen=True, kw_only=True):
     full: Callable[[], Awaitable[_Entries]] | None = None
 
 
+class LateLayer(Struct, frozen=True, kw_only=True):
+    """A layer that assembly adds: what names it by its entries, these, and what gives them with their contents.
+
+    ``copy`` is the COPY that makes it, None for a WORKDIR.
+    """
+
+    key: str
+    entries: _Entries
+    full: Callable[[], Awaitable[_Entries]]
+    copy: Copy | None
+
+
+class LateSteps(Struct, frozen=True, kw_only=True):
+    """An image's steps in their order, and the layers among them."""
+
+    steps: tuple[ImageStep, ...]
+    layers: tuple[LateLayer, ...]
+
+
 class LateLayers:
     """Makes the layers of images' steps."""
 
@@ -57,16 +76,28 @@ class LateLayers:
 
     async def steps(
         self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore], *, hoisted_only: bool = False
-    ) -> tuple[ImageStep, ...]:
+    ) -> LateSteps:
         """Return an image's steps, with their layers, in their order.
 
         Raises `NotExpressible` where only an engine knows the result, and `AssemblyError` where it would fail too.
         """
         steps: list[ImageStep] = []
+        layers: list[LateLayer] = []
         for made in await self._make(node, base, cores, hoisted_only=hoisted_only):
-            layer = None if made.full is None else await self._layer(made.entries, made.full)
-            steps.append(_image_step(made.placed, layer))
-        return tuple(steps)
+            written = None
+            if made.full is not None:
+                copy = made.placed.step.step.expanded
+                layers.append(
+                    LateLayer(
+                        key=layer_key(made.entries),
+                        entries=made.entries,
+                        full=made.full,
+                        copy=copy if isinstance(copy, Copy) else None,
+                    )
+                )
+                written = await self._layer(layers[-1])
+            steps.append(_image_step(made.placed, written))
+        return LateSteps(steps=tuple(steps), layers=tuple(layers))
 
     async def shape(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> str:
         """Return a digest of what the hoisted copies make, contents and times left out; raises as `steps` does."""
@@ -126,9 +157,8 @@ class LateLayers:
             return self._shop.epoch
         return node.external.created if node.external else 0
 
-    async def _layer(self, entries: _Entries, full: Callable[[], Awaitable[_Entries]]) -> LayerBlob:
-        key = _layer_key(entries)
-        return await self._shop.once("layer", key, lambda: self._write(key, full))
+    async def _layer(self, layer: LateLayer) -> LayerBlob:
+        return await self._shop.once("layer", layer.key, lambda: self._write(layer.key, layer.full))
 
     async def _write(self, key: str, full: Callable[[], Awaitable[_Entries]]) -> LayerBlob:
         known = self._shop.state.recall("layer", key, _Written)
@@ -181,7 +211,7 @@ def _constant(entries: _Entries) -> Callable[[], Awaitable[_Entries]]:
     return full
 
 
-def _layer_key(entries: _Entries) -> str:
+def layer_key(entries: _Entries) -> str:
     """Return a digest of all that decides a layer's bytes: the same entries are the same layer in every variant."""
     plain = [replace(entry, content=None) for entry in entries]
     return hashlib.sha256(b"%d\n%s" % (_FORMAT, msgspec.json.encode(plain))).hexdigest()

@@ -21,6 +21,15 @@ class Made(Enum):
     REUSED = "reused"
 
 
+class Checked(Enum):
+    """What was checked of an image's late files: whether they run in it."""
+
+    FITS = "fits"
+    MACHINE = "machine code only"
+    NOTHING = "nothing to check"
+    OFF = "not checked"
+
+
 class ImageOutcome(Struct, frozen=True, kw_only=True):
     """One image: how it came about, and why so."""
 
@@ -31,6 +40,7 @@ class ImageOutcome(Struct, frozen=True, kw_only=True):
     reason: str
     digest: Digest
     pushed: bool
+    checked: Checked = Checked.NOTHING
 
 
 class EngineRun(Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ class Prover:
             shape = await self._late.shape(image, base, cores)
             if base.proof is not None and base.proof.shape == shape:
                 return base.proof
-            steps = await self._late.steps(image, base, cores, hoisted_only=True)
+            steps = (await self._late.steps(image, base, cores, hoisted_only=True)).steps
             made = assemble_image(base.image, steps, created=_ANY_TIME)
         except NotExpressible as error:
             return Proof(equal=False, reason=error.message)
