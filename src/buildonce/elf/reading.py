@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from buildonce.elf.abis import abi_of
+from buildonce.elf.abis import X86_64, abi_of
 from buildonce.elf.properties import x86_level
 from buildonce.elf.system_directories import system_directories
 from buildonce.elf.values import Abi, Elf, ElfKind, Runnable, Script
@@ -125,14 +125,12 @@ class _Reader:
             flags=flags,
             abi_flags=self.segment(by_type.get(0x70000003), 24),
         )
-        problem = self.problem(size)
-        if problem:
-            return Elf(abi=abi, problem=problem, kind=_kind(kind, None, self.dynamic(by_type.get(_DYNAMIC)), ""))
-        interpreter = self.segment(by_type.get(_INTERPRETER), _NAME_LIMIT).split(b"\0")[0]
-        level = x86_level(self.segment(by_type.get(_PROPERTY), 4096), wide=self.wide) if machine == 62 else 0
-        return self.linked(
-            abi, kind, _text(interpreter) or None, self.dynamic(by_type.get(_DYNAMIC)), level=level, size=size
-        )
+        interpreter = _text(self.segment(by_type.get(_INTERPRETER), _NAME_LIMIT).split(b"\0")[0]) or None
+        dynamic = self.dynamic(by_type.get(_DYNAMIC))
+        if problem := self.problem(size):
+            return Elf(abi=abi, problem=problem, kind=_kind(kind, interpreter, dynamic, ""))
+        level = x86_level(self.segment(by_type.get(_PROPERTY), 4096), wide=self.wide) if machine == X86_64 else 0
+        return self.linked(abi, kind, interpreter, dynamic, level=level, size=size)
 
     def linked(self, abi: Abi, kind: int, interpreter: str | None, dynamic: _Dynamic, *, level: int, size: int) -> Elf:
         values = dynamic.values

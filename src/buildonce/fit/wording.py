@@ -167,7 +167,7 @@ def program_in_path(world: World, name: str) -> _Words:
 
 
 def _through(wanting: str, path: str) -> str:
-    return "" if wanting == f"/{path}" else f" (for `{wanting}`, which it loads)"
+    return "" if wanting == f"/{path}" else f" (for `{posixpath.normpath(wanting)}`, which it loads)"
 
 
 def _list(names: Sequence[str], limit: int = 3) -> str:

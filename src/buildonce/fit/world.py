@@ -15,6 +15,7 @@ from buildonce.errors import AssemblyError
 from buildonce.fit.offer import SCRIPT, Offer
 from buildonce.oci import Digest, Platform
 
+_DIRECTORY = Entry(path="", type=EntryType.DIRECTORY)
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -115,12 +116,13 @@ class World:
         except AssemblyError:
             return None
 
-    def _lookup(self, path: str) -> Entry | None:
+    def _lookup(self, path: str) -> Entry:
+        """Return what counts on the way to a file: the links. What is not known of is taken for a directory."""
         late = self.image.late.get(path)
         if late is not None:
             return late
         link = self.offer.links.get(path)
-        return None if link is None else Entry(path=path, type=EntryType.SYMLINK, link=link)
+        return _DIRECTORY if link is None else Entry(path=path, type=EntryType.SYMLINK, link=link)
 
     def _at(self, path: str) -> Found | None:
         file = self._late.get(path)
