@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping, Sequence
 
 from tests.fakes.registry import FakeRegistry
 
@@ -16,11 +17,18 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n"
 
 
-def push_bases(registry: FakeRegistry, name: str = "library/busybox", tag: str = "1") -> None:
-    """Put an index over images for two platforms into a registry."""
+def push_bases(
+    registry: FakeRegistry,
+    name: str = "library/busybox",
+    tag: str = "1",
+    *,
+    files: Mapping[str, bytes | str] | None = None,
+    architectures: Sequence[str] = ARCHITECTURES,
+) -> None:
+    """Put an index over images into a registry; ``files`` are more of them, or symbolic links, by path."""
     manifests = []
-    for architecture in ARCHITECTURES:
-        archive = _archive(architecture)
+    for architecture in architectures:
+        archive = _archive(architecture, files or {})
         layer = gzip.compress(archive, mtime=0)
         config = {
             "architecture": architecture,
@@ -54,14 +62,24 @@ def _descriptor(registry: FakeRegistry, name: str, content: bytes, media_type: s
     return {"mediaType": media_type, "digest": registry.add_blob(name, content), "size": len(content)}
 
 
-def _archive(architecture: str) -> bytes:
+def _archive(architecture: str, more: Mapping[str, bytes | str]) -> bytes:
     out = io.BytesIO()
-    files = {"bin/": None, "bin/arch": architecture.encode(), "etc/": None, "etc/passwd": PASSWD}
+    files: dict[str, bytes | str | None] = {
+        "bin/": None,
+        "bin/arch": architecture.encode(),
+        "etc/": None,
+        "etc/passwd": PASSWD,
+        **more,
+    }
     with tarfile.open(fileobj=out, mode="w") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
             member.mode = 0o755
-            member.size = len(content or b"")
-            archive.addfile(member, io.BytesIO(content or b""))
+            if isinstance(content, bytes):
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+                continue
+            member.type = tarfile.DIRTYPE if content is None else tarfile.SYMTYPE
+            member.linkname = content or ""
+            archive.addfile(member)
     return out.getvalue()

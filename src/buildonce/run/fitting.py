@@ -153,7 +153,7 @@ def require_fit(checked: Iterable[tuple[ImageNode, Fit]]) -> tuple[str, ...]:
             *((f"and {len(others) - _SHOWN} more",) if len(others) > _SHOWN else ()),
             "no tag was moved",
         ),
-        help=f"{first.cure}; if you know better: {' '.join(f'--no-fit-check {name}' for name in listed)}",
+        help=f"{first.cure}; if you know better: --no-fit-check {','.join(listed)}",
     )
 
 
