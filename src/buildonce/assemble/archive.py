@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from msgspec import Struct
 
@@ -17,10 +18,12 @@ from buildonce.assemble.compression import Compression, Decompressed, open_decom
 from buildonce.assemble.entries import Content, Entry, EntryType, decode_name, partial_path
 from buildonce.assemble.headers import BLOCK, Header, header_padding, parse_header, parse_records
 from buildonce.assemble.resolution import PATH_LIMIT
-from buildonce.elf.streamed import Streamed
 from buildonce.elf.values import Runnable
 from buildonce.errors import ArchiveError, DiskError, IntegrityError
 from buildonce.oci import Digest
+
+if TYPE_CHECKING:
+    from buildonce.elf.streamed import Streamed
 
 CHUNK = 1 << 20
 EXTENSION_LIMIT = 1 << 20
@@ -286,6 +289,13 @@ class _Reader:
             capability=header.records.get(_CAPABILITY) or None,
         )
 
+    def look_into(self, size: int) -> AbstractContextManager[Streamed | None]:
+        if not self.finds_runnables:
+            return nullcontext()
+        from buildonce.elf.streamed import Streamed
+
+        return Streamed(size)
+
     def file(self, header: Header, path: str) -> tuple[Content | None, Digest]:
         size, start = header.size, self.spool.offset
         if size > SIZE_LIMIT:
@@ -293,15 +303,15 @@ class _Reader:
         keeps = size <= KEEP_LIMIT and self.keep(path)
         kept: list[bytes] = []
         hashed = hashlib.sha256()
-        with Streamed(size) as streamed:
+        with self.look_into(size) as look:
             for chunk in self.data(size):
                 hashed.update(chunk)
                 if keeps:
                     kept.append(chunk)
-                if self.finds_runnables:
-                    streamed.add(chunk)
+                if look is not None:
+                    look.add(chunk)
             digest = Digest(f"sha256:{hashed.hexdigest()}")
-            if (runnable := streamed.read()) is not None:
+            if look is not None and (runnable := look.read()) is not None:
                 self.runnables[digest] = runnable
         if keeps:
             self.kept[digest] = b"".join(kept)

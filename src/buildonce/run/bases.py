@@ -137,8 +137,9 @@ class BaseMaker:
             missing = await self._missing_facts(base)
         except NotExpressible as error:
             return await self._unusable(node, error.message)
-        if missing or found is None:
-            await self.offer(base)  # the layers are at hand: what they offer goes into the record
+        if missing or found is None or self._shop.engine_is_wanted:
+            # The layers are at hand, and what they offer goes into the record; or an engine works, and there is time.
+            await self.offer(base)
         proof = await self._prove(base) if node.needs_proof else None
         if base.fresh or found is None or proof != base.proof:
             base.proof = proof

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ from buildonce.plan.core_titles import core_titles
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker
-from buildonce.run.fitting import FitChecker, require_fit
+from buildonce.run.fitting import FitChecker, load_judge, require_fit
 from buildonce.run.images import ImageMaker, ReadyImage
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.layers import LayerReader
@@ -100,7 +101,7 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
                     accountant=Accountant(planned.request, planned.graphs, planned.images),
                     emit=around.emit,
                     tasks=tasks,
-                    find_engine=around.find_engine,
+                    find_engine=partial(_find_engine, around, tasks),
                     core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
                     epoch=options.epoch,
                     may_compile=options.may_compile,
@@ -130,6 +131,12 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
         seconds=watch.total(),
         warnings=(*planned.plan.warnings, *warnings),
     )
+
+
+async def _find_engine(around: Surroundings, tasks: Tasks) -> Engine:
+    """Find the engine; while it works there is time for what comes after it."""
+    tasks.create_task(asyncio.to_thread(load_judge))
+    return await around.find_engine()
 
 
 async def _make_images(shop: Workshop, publisher: Publisher, options: Options) -> list[ReadyImage]:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import posixpath
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import combinations
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
-from buildonce.assemble.entries import Entry, EntryType, name_of
+from buildonce.assemble.entries import Entry
 from buildonce.assemble.image import AssembledImage
 from buildonce.elf.values import Elf, Runnable
 from buildonce.errors import DoesNotFit
 from buildonce.fit.findings import Finding, Located, describe, group_findings
-from buildonce.fit.judging import judge
-from buildonce.fit.world import Image, LateFile, Settings
 from buildonce.oci import Digest
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker, ReadyBase
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.late_layers import LateLayer, layer_key
 from buildonce.run.outcome import Checked
-from buildonce.run.runnables import read_runnables
 from buildonce.run.workshop import Workshop
+
+if TYPE_CHECKING:
+    from buildonce.fit.world import Image, LateFile
 
 _FORMAT = 1
 _SHOWN = 20
 """How many findings an error lists."""
 
-_WILDCARDS = frozenset("*?[\\")
 _Runnables = Mapping[Digest, Runnable]
 
 
@@ -76,17 +74,25 @@ class FitChecker:
         key = f"{_FORMAT} {image}"
         known = self._shop.state.recall("fit", key, Fit)
         if known is None:
-            files: list[LateFile] = []
-            for _, core in sorted(cores.items()):
-                files += _late_files(core.tree.values(), await self._runnables_of_core(core))
-            image_alone = Image(platform=node.platform, offer=None, late={}, files=tuple(files))
-            known = await asyncio.to_thread(_fit, image_alone)
+            known = await self._judge_cores(node, cores)
             self._shop.state.remember("fit", key, known)
         return known
+
+    async def _judge_cores(self, node: ImageNode, cores: Mapping[int, ReadyCore]) -> Fit:
+        from buildonce.fit.late_files import late_files
+        from buildonce.fit.world import Image
+
+        files: list[LateFile] = []
+        for _, core in sorted(cores.items()):
+            files += late_files(core.tree.values(), await self._runnables_of_core(core))
+        return _fit(Image(platform=node.platform, offer=None, late={}, files=tuple(files)))
 
     async def _judge(
         self, node: ImageNode, base: ReadyBase, layers: tuple[LateLayer, ...], made: AssembledImage
     ) -> Fit:
+        from buildonce.fit.late_files import late_files, named_files, read_settings
+        from buildonce.fit.world import Image
+
         late: dict[str, Entry] = {}
         files: dict[str, LateFile] = {}
         for layer in layers:
@@ -94,8 +100,8 @@ class FitChecker:
             late |= {entry.path: entry for entry in layer.entries}
             for entry in layer.entries:
                 files.pop(entry.path, None)
-            named = _named(layer)
-            files |= {file.path: file for file in _late_files(layer.entries, runnables, named)}
+            named = named_files(layer.copy.sources, layer.copy.destination) if layer.copy else frozenset[str]()
+            files |= {file.path: file for file in late_files(layer.entries, runnables, named)}
         if not files:
             return Fit(checked=Checked.NOTHING)
         image = Image(
@@ -105,16 +111,20 @@ class FitChecker:
             files=tuple(files.values()),
             settings=read_settings(made.config),
         )
-        return await asyncio.to_thread(_fit, image)
+        return _fit(image)
 
     async def _runnables(self, layer: LateLayer) -> _Runnables:
         async def make() -> _Runnables:
+            from buildonce.run.runnables import read_runnables
+
             return await asyncio.to_thread(read_runnables, await layer.full())
 
         return await self._remembered(layer.key, make)
 
     async def _runnables_of_core(self, core: ReadyCore) -> _Runnables:
         async def make() -> _Runnables:
+            from buildonce.run.runnables import read_runnables
+
             return await asyncio.to_thread(read_runnables, (await self._cores.contents(core)).values())
 
         return await self._remembered(layer_key(tuple(core.tree.values())), make)
@@ -131,6 +141,13 @@ class FitChecker:
             return known
 
         return await self._shop.once("runnables", key, get)
+
+
+def load_judge() -> None:
+    """Load what a check needs, and a run that changes nothing does not: an engine's work leaves time for it."""
+    from buildonce.fit import late_files  # noqa: F401
+    from buildonce.fit.judging import judge  # noqa: F401
+    from buildonce.run.runnables import read_runnables  # noqa: F401
 
 
 def require_fit(checked: Iterable[tuple[ImageNode, Fit]]) -> tuple[str, ...]:
@@ -157,63 +174,14 @@ def require_fit(checked: Iterable[tuple[ImageNode, Fit]]) -> tuple[str, ...]:
     )
 
 
-def read_settings(config: bytes) -> Settings:
-    """Return what counts of an image's config."""
-    read = msgspec.json.decode(config, type=_Config).config or _Section()
-    pairs = (one.partition("=") for one in read.env or ())
-    return Settings(
-        environment={name: value for name, _, value in pairs},
-        workdir=posixpath.join("/", read.working_dir or ""),
-        command=(*(read.entrypoint or ()), *(read.cmd or ())),
-    )
-
-
-class _Section(Struct, frozen=True):
-    env: tuple[str, ...] | None = msgspec.field(default=None, name="Env")
-    entrypoint: tuple[str, ...] | None = msgspec.field(default=None, name="Entrypoint")
-    cmd: tuple[str, ...] | None = msgspec.field(default=None, name="Cmd")
-    working_dir: str | None = msgspec.field(default=None, name="WorkingDir")
-
-
-class _Config(Struct, frozen=True):
-    config: _Section | None = None
-
-
 def _fit(image: Image) -> Fit:
+    from buildonce.fit.judging import judge
+
     elves = {f"/{one.path}": one.digest for one in image.files if isinstance(one.runnable, Elf)}
     if not image.files:
         return Fit(checked=Checked.NOTHING)
     checked = Checked.MACHINE if image.offer is None else Checked.FITS
     return Fit(checked=checked, findings=judge(image), elves=elves)
-
-
-def _late_files(
-    entries: Iterable[Entry], runnables: _Runnables, named: frozenset[str] = frozenset()
-) -> Iterator[LateFile]:
-    """Yield the files that can be run or loaded; ``named`` are the names of those that a COPY names."""
-    digests: dict[str, Digest] = {}
-    for entry in entries:
-        digest = digests.get(entry.hardlink) if entry.hardlink else entry.digest
-        if entry.type is not EntryType.FILE or digest is None:
-            continue
-        digests[entry.path] = digest
-        runnable = runnables.get(digest)
-        if runnable is not None:
-            yield LateFile(
-                path=entry.path,
-                mode=entry.mode,
-                digest=digest,
-                runnable=runnable,
-                is_named=name_of(entry.path) in named,
-            )
-
-
-def _named(layer: LateLayer) -> frozenset[str]:
-    """Return what files are called that a COPY names one by one: as its sources are, or as its destination is."""
-    if layer.copy is None:
-        return frozenset()
-    plain = (source for source in layer.copy.sources if not _WILDCARDS.intersection(source))
-    return frozenset(posixpath.basename(path) for path in (*plain, layer.copy.destination)) - {"", ".", ".."}
 
 
 def _place(node: ImageNode) -> str:

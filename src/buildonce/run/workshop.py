@@ -115,6 +115,11 @@ class Workshop:
         await keep_last(self.cache, replace(account, seconds=seconds, commit=commit))
 
     @property
+    def engine_is_wanted(self) -> bool:
+        """Say whether something that this run needs was not there and is an engine's to make."""
+        return ("engine", None) in self._once
+
+    @property
     def cache_origins(self) -> tuple[Repository, ...]:
         """Where blobs of the cache can be mounted from."""
         return (self.cache.repository,) if isinstance(self.cache, RegistryStore) else ()
