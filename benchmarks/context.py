@@ -26,11 +26,9 @@ _CHILD = """
 import json, resource, sys, time
 started = time.monotonic()
 from pathlib import Path
-from buildonce.context import open_context, select, selection_digest
-from buildonce.context.known_files import KnownFiles, known_files_path
-root, memory = map(Path, sys.argv[1:])
-known = KnownFiles(known_files_path(memory, root), root)
-digest = selection_digest(select(open_context(root, None), ["."], known=known))
+from buildonce.context import Memory, Words, digest_selection, open_context
+root, folder = map(Path, sys.argv[1:])
+digest, _ = digest_selection(open_context(root, None), Words(sources=(".",)), Memory(root, folder))
 seconds = time.monotonic() - started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"seconds": seconds, "peak_mib": peak, "digest": digest}))

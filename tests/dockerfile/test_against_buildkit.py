@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from buildonce.context import Selected, open_context, select
+from buildonce.context import Selected, Words, open_context, select
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, evaluate_stage
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.problems import SyntaxProblem
@@ -149,7 +149,7 @@ def test_selection(seed: int, tmp_path: Path) -> None:
     output = f"type=local,dest={tmp_path}/o"
     is_built = build(tmp_path, f"FROM scratch\nCOPY {source} /out/\n", output, "--no-cache", context=context)
     try:
-        selected = select(open_context(context, tmp_path / "D"), [source])
+        selected = select(open_context(context, tmp_path / "D"), Words(sources=(source,)))
     except ContextError:
         assert not is_built
         return

@@ -10,13 +10,13 @@ import pytest
 from buildonce.assemble.copying import CopySpec, copy_entries
 from buildonce.assemble.entries import EntryType
 from buildonce.assemble.tree import Tree
-from buildonce.context import open_context, select
+from buildonce.context import Words, open_context, select
 from buildonce.run.context_trees import context_tree
 
 
 def copied(root: Path, *sources: str, destination: str = "/to/", epoch: int = 1000) -> dict[str, tuple[str, int, int]]:
     """Return path, type, mode and time of what a COPY of context files makes on an empty base."""
-    selected = select(open_context(root, None), sources)
+    selected = select(open_context(root, None), Words(sources=sources))
     spec = CopySpec(sources=sources, destination=destination, from_context=True)
     entries = copy_entries(spec, context_tree(selected, root, epoch), Tree(), epoch=None)
     return {entry.path: (entry.type.name, entry.mode, entry.mtime) for entry in entries}

@@ -5,9 +5,21 @@ The rules are those of BuildKit: the context is the directory without what its i
 leads out of it (vendor/github.com/tonistiigi/fsutil/copy/copy.go).
 """
 
+from buildonce.context.memory import Memory
 from buildonce.context.opening import Context, open_context
 from buildonce.context.problems import SourceMissing, SpecialFile
-from buildonce.context.selecting import select
-from buildonce.context.selection import Selected, selection_digest
+from buildonce.context.selecting import digest_selection, select
+from buildonce.context.selection import Selected, Words, selection_digest
 
-__all__ = ["Context", "Selected", "SourceMissing", "SpecialFile", "open_context", "select", "selection_digest"]
+__all__ = [
+    "Context",
+    "Memory",
+    "Selected",
+    "SourceMissing",
+    "SpecialFile",
+    "Words",
+    "digest_selection",
+    "open_context",
+    "select",
+    "selection_digest",
+]

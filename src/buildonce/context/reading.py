@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from msgspec import Struct
 
 from buildonce.context.identity import identify
-from buildonce.context.tree import Entry, Tree, unreadable
+from buildonce.context.listings import unreadable
+from buildonce.context.tree import Entry, Tree
 
 _CHUNK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,7 +59,7 @@ def read_contents(tree: Tree, entries: Iterable[Entry]) -> Iterator[tuple[Entry,
 
 def _read(tree: Tree, entry: Entry) -> Content:
     try:
-        file = os.open(tree.place(entry.path), _OPEN)
+        file = os.open(tree.listings.place(entry.path), _OPEN)
         try:
             has_writer = _has_writer(file)
             total, size = hashlib.sha256(), 0

@@ -13,6 +13,14 @@ from buildonce.oci import Digest
 _SELECTION_VERSION = b"buildonce selection 1\0"
 
 
+class Words(Struct, frozen=True, kw_only=True):
+    """What a COPY asks of a context: its source words, its ``--exclude`` patterns, and whether it has ``--parents``."""
+
+    sources: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+
+
 class Selected(Struct, frozen=True, kw_only=True, gc=False):
     """One file, directory or symbolic link that a source word selects.
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from buildonce.context.identity import identify
+from buildonce.context.identity import STATE, identify
+from buildonce.context.listings import Listings, unreadable
 from buildonce.context.opening import Context
 from buildonce.dockerfile.ignore import IgnoreRules
 from buildonce.errors import ContextError
 
 _MOST_LINKS = 255
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -46,17 +46,21 @@ class Entry(Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Tree:
-    """The context as BuildKit receives it. Its directories may be as deep as the system can open them."""
+    """The context as BuildKit receives it. Its directories may be as deep as the system can open them.
+
+    ``listed`` are the directories whose entries were asked for, ``looked_up`` the names that were asked for in one.
+    """
 
     context: Context
-    _root: str = field(init=False)
+    listings: Listings
+    listed: dict[str, None] = field(default_factory=dict)
+    looked_up: dict[tuple[str, str], None] = field(default_factory=dict)
     _any_rule: re.Pattern[str] = field(init=False)
     _read: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
     _names: dict[str, dict[str, Entry]] = field(default_factory=dict)
     _matched: dict[str, tuple[bool, ...]] = field(default_factory=lambda: {"": ()})
 
     def __post_init__(self) -> None:
-        self._root = os.fspath(self.context.root)
         self._any_rule = _any_of(self.context.ignore)
 
     def walk(self, path: str) -> Iterator[Entry]:
@@ -72,15 +76,20 @@ class Tree:
         """Say whether an entry is part of the context."""
         if not entry.is_excluded:
             return True
-        return self._may_hold_exceptions(entry) and any(
-            not below.is_excluded for below, _ in self._walk_all(entry.path)
-        )
+        return self.may_hold_exceptions(entry) and any(not below.is_excluded for below, _ in self._walk_all(entry.path))
 
     def entries(self, path: str) -> tuple[Entry, ...]:
         """Return all entries of a directory, in byte order, excluded ones marked."""
-        if path not in self._read:
-            self._read[path] = tuple(self._scan(path))
-        return self._read[path]
+        self.listed[path] = None
+        return self._entries(path)
+
+    def look_up(self, directory: str, name: str) -> Entry | None:
+        """Return an entry of a directory; None when nothing visible has the name."""
+        self.looked_up[directory, name] = None
+        if directory not in self._names:
+            self._names[directory] = {entry.name: entry for entry in self._entries(directory)}
+        entry = self._names[directory].get(name)
+        return entry if entry is not None and self.is_visible(entry) else None
 
     def follow(self, path: str) -> Entry | None:
         """Return what is at ``path`` after following links inside the context; None when nothing visible is."""
@@ -94,7 +103,7 @@ class Tree:
             if part == "..":
                 current = self._entry(current.path.rpartition("/")[0])
                 continue
-            child = self._child(current, part)
+            child = self.look_up(current.path, part) if current.is_directory else None
             if child is None:
                 return None
             if not child.is_link:
@@ -112,13 +121,9 @@ class Tree:
     def read_link(self, path: str) -> str:
         """Return where a symbolic link leads, as it is written there."""
         try:
-            return os.readlink(self.place(path))  # noqa: PTH115 - Path would tidy the target up
+            return os.readlink(self.listings.place(path))  # noqa: PTH115 - Path would tidy the target up
         except OSError as error:
             raise unreadable(path, error) from error
-
-    def place(self, path: str) -> str:
-        """Return where a path of the context lies."""
-        return f"{self._root}/{path}" if path else self._root
 
     def _walk_all(self, path: str) -> Iterator[tuple[Entry, bool]]:
         """Yield what is below a directory, each with whether it is visible by itself."""
@@ -129,62 +134,56 @@ class Tree:
                 yield entry, True
                 if stat.S_ISDIR(entry.mode):
                     remaining += reversed(self.entries(entry.path))
-            elif self._may_hold_exceptions(entry):
+            elif self.may_hold_exceptions(entry):
                 yield entry, False
                 try:
                     remaining += reversed(self.entries(entry.path))
                 except ContextError:
                     continue  # what is excluded need not be readable
 
-    def _may_hold_exceptions(self, entry: Entry) -> bool:
+    def may_hold_exceptions(self, entry: Entry) -> bool:
         return entry.is_directory and self.context.ignore.has_exceptions
 
-    def _scan(self, path: str) -> Iterator[Entry]:
-        found = self._scan_states(path)
-        try:
-            found.sort(key=lambda one: one[0].encode("ascii"))
-        except UnicodeEncodeError:
-            found.sort(key=lambda one: os.fsencode(one[0]))
+    def _entries(self, path: str) -> tuple[Entry, ...]:
+        if path not in self._read:
+            self._read[path] = tuple(self._mark(path))
+        return self._read[path]
+
+    def _mark(self, path: str) -> Iterator[Entry]:
+        """Yield the entries of a directory, excluded ones marked."""
+        listing = self.listings.get(path)
         prefix = f"{path}/" if path else ""
-        inherited = self._matched[path]
+        inherited = self._matches(path)
         is_match, enter = self._any_rule.fullmatch, self.context.ignore.enter
         is_plain = not any(inherited)
-        for name, state in found:
+        states = STATE.iter_unpack(listing.states)
+        for (name, identity), (_, _, size, mtime_ns, _, mode, links) in zip(listing.entries(), states, strict=True):
             inside, is_excluded, matched = prefix + name, False, inherited
             if not is_plain or is_match(inside):
                 is_excluded, matched = enter(inside, inherited)
-            mode = state.st_mode
             if stat.S_ISDIR(mode):
                 self._matched[inside] = matched
-            yield Entry(inside, mode, state.st_size, state.st_mtime_ns, state.st_nlink, identify(state), is_excluded)
+            yield Entry(inside, mode, size, mtime_ns, links, identity, is_excluded)
 
-    def _scan_states(self, path: str) -> list[tuple[str, os.stat_result]]:
-        # Relative to a descriptor of the directory the kernel need not walk the whole path for each of its files.
-        try:
-            directory = os.open(self.place(path), _DIRECTORY)
-            try:
-                with os.scandir(directory) as found:
-                    return [(one.name, one.stat(follow_symlinks=False)) for one in found]
-            finally:
-                os.close(directory)
-        except OSError as error:
-            raise unreadable(path, error) from error
+    def _matches(self, path: str) -> tuple[bool, ...]:
+        """Return what each pattern matched of a directory and those that lead to it."""
+        end = len(path)
+        while path[:end] not in self._matched:
+            end = max(path.rfind("/", 0, end), 0)
+        while end < len(path):
+            above = self._matched[path[:end]]
+            end = path.find("/", end + 1)
+            end = len(path) if end < 0 else end
+            self._matched[path[:end]] = self.context.ignore.enter(path[:end], above)[1]
+        return self._matched[path]
 
     def _entry(self, path: str) -> Entry:
         """Return a directory as it is, the root even through links."""
         try:
-            state = Path(self.place(path)).stat(follow_symlinks=not path)
+            state = Path(self.listings.place(path)).stat(follow_symlinks=not path)
         except OSError as error:
             raise unreadable(path, error) from error
         return Entry(path, state.st_mode, state.st_size, state.st_mtime_ns, state.st_nlink, identify(state))
-
-    def _child(self, directory: Entry, name: str) -> Entry | None:
-        if not directory.is_directory:
-            return None
-        if directory.path not in self._names:
-            self._names[directory.path] = {entry.name: entry for entry in self.entries(directory.path)}
-        entry = self._names[directory.path].get(name)
-        return entry if entry is not None and self.is_visible(entry) else None
 
 
 def kept_with_parents(walked: Iterable[tuple[Entry, bool]]) -> Iterator[Entry]:
@@ -200,11 +199,6 @@ def kept_with_parents(walked: Iterable[tuple[Entry, bool]]) -> Iterator[Entry]:
             yield entry
         elif entry.is_directory:
             pending.append(entry)
-
-
-def unreadable(path: str, error: OSError) -> ContextError:
-    """Return the error to raise for what cannot be read."""
-    return ContextError(f"cannot read `{path or '.'}` in the build context: {error.strerror}")
 
 
 def _any_of(rules: IgnoreRules) -> re.Pattern[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -86,6 +85,8 @@ class Fault(DockerfileError):
 
 def suggest(word: str, options: Iterable[str]) -> str | None:
     """Return the option that ``word`` was most likely meant to be, or None."""
+    import difflib
+
     found = difflib.get_close_matches(word, sorted(set(options) - {word}), n=1, cutoff=0.6)
     return found[0] if found else None
 

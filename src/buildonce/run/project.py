@@ -9,12 +9,20 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from buildonce.context import Context, Selected, open_context, select, selection_digest
-from buildonce.context.known_files import KnownFiles, known_files_path
+from buildonce.context import (
+    Context,
+    Memory,
+    Selected,
+    Words,
+    digest_selection,
+    open_context,
+    select,
+    selection_digest,
+)
 from buildonce.dockerfile.ignore import compile_ignore
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import decode, escape_invalid
-from buildonce.errors import UsageError
+from buildonce.errors import ContextError, UsageError
 from buildonce.oci import Digest
 from buildonce.plan.recipes import FileInput
 from buildonce.plan.sources import SourceFile
@@ -26,10 +34,11 @@ OWN_FOLDER = ".buildonce"
 class ProjectContext:
     """The build context of one Dockerfile; each selection is read and hashed once."""
 
-    def __init__(self, context: Context, known: KnownFiles | None = None) -> None:
+    def __init__(self, context: Context, memory: Memory | None = None) -> None:
         self.context = context
-        self._known = known
-        self._selected: dict[tuple[tuple[str, ...], tuple[str, ...], bool], tuple[Selected, ...]] = {}
+        self._memory = memory or Memory(context.root)
+        self._selected: dict[Words, tuple[Selected, ...]] = {}
+        self._digests: dict[Words, Digest] = {}
 
     @property
     def ignore_text(self) -> str:
@@ -40,14 +49,25 @@ class ProjectContext:
         self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False
     ) -> tuple[Selected, ...]:
         """Return what these source words select, with or without ``--parents``. Raises `ContextError`."""
-        asked = (sources, exclude, parents)
-        if asked not in self._selected:
-            self._selected[asked] = select(self.context, sources, exclude=exclude, parents=parents, known=self._known)
-        return self._selected[asked]
+        words = Words(sources=sources, exclude=exclude, parents=parents)
+        if words not in self._selected:
+            selected = select(self.context, words, self._memory)
+            if words in self._digests and selection_digest(selected) != self._digests[words]:
+                raise ContextError(
+                    f"`{' '.join(sources)}` in the build context was changed while buildonce used it",
+                    help="run the command again when nothing writes there",
+                )
+            self._selected[words] = selected
+        return self._selected[words]
 
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
         """Return the digest of what these source words select. Raises `ContextError`."""
-        return selection_digest(self.select(sources, exclude, parents=parents))
+        words = Words(sources=sources, exclude=exclude, parents=parents)
+        if words not in self._digests:
+            self._digests[words], selected = digest_selection(self.context, words, self._memory)
+            if selected is not None:
+                self._selected[words] = selected
+        return self._digests[words]
 
     def files(
         self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False
@@ -90,15 +110,15 @@ class Project(Struct, frozen=True, kw_only=True):
 def load_project(dockerfiles: Sequence[Path], context: Path | None, memory: Path | None = None) -> Project:
     """Return the project with these Dockerfiles; without any, the context's ``Dockerfile``.
 
-    Each Dockerfile's context is ``context``, else the current folder. ``memory`` is the folder where the digests of
-    context files are kept from one run to the next. Raises `UsageError` and `DockerfileError`.
+    Each Dockerfile's context is ``context``, else the current folder. ``memory`` is the folder that keeps
+    from one run to the next what is known of context files. Raises `UsageError` and `DockerfileError`.
     """
     root = context or Path()
     if not root.is_dir():
         raise UsageError(f"there is no folder `{root}` to take as the build context", help="name it with --context DIR")
     paths = list(dockerfiles) or [root / "Dockerfile"]
     contents = [_read(path) for path in paths]
-    known = KnownFiles(known_files_path(memory, root), root) if memory is not None else KnownFiles()
+    known = Memory(root, memory)
     contexts = tuple(ProjectContext(_open(root, path), known) for path in paths)
     files = tuple(
         SourceFile(dockerfile=parse_dockerfile(content, str(path)), context=opened, folder=root.resolve().name)

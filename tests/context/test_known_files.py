@@ -3,7 +3,6 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildonce.context import known_files, open_context, reading, select, selection_digest, tree
+from buildonce.context import (
+    Memory,
+    Words,
+    digest_selection,
+    keeping,
+    known_files,
+    known_selections,
+    open_context,
+    scanning,
+    select,
+    trust,
+)
 from buildonce.context.identity import identify
-from buildonce.context.known_files import KnownFiles, find_mount, known_files_path
+from buildonce.context.scanning import SIZE
+from buildonce.context.trust import find_mount
 from buildonce.errors import ContextError
 
-REAL_MARGIN = known_files.MARGIN
+ALL = Words(sources=(".",))
+REAL_MARGIN = trust.MARGIN
 TICK = 0.03
 OPERATIONS = ("write", "rename", "chmod", "utime", "hardlink", "truncate", "copy_over", "mapped", "remove", "wait")
 
@@ -25,11 +37,17 @@ OPERATIONS = ("write", "rename", "chmod", "utime", "hardlink", "truncate", "copy
 @pytest.fixture(autouse=True)
 def short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file system of these tests ticks at least every 10 ms; with the real margin they would take hours."""
-    monkeypatch.setattr(known_files, "MARGIN", 15_000_000)
+    monkeypatch.setattr(trust, "MARGIN", 15_000_000)
 
 
-def known_in(folder: Path, root: Path) -> KnownFiles:
-    return KnownFiles(known_files_path(folder / "memory", root), root)
+@pytest.fixture(params=[0, 1000], ids=["selections", "files"])
+def either_memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of a remembered selection is not asked of remembered files, so both are tried."""
+    monkeypatch.setattr(known_selections, "_FEW", request.param)
+
+
+def known_in(folder: Path, root: Path) -> Memory:
+    return Memory(root, folder / "memory")
 
 
 def root_in(folder: Path) -> Path:
@@ -38,8 +56,8 @@ def root_in(folder: Path) -> Path:
     return root
 
 
-def digest(root: Path, known: KnownFiles | None = None) -> str:
-    return selection_digest(select(open_context(root, None), ["."], known=known))
+def digest(root: Path, memory: Memory | None = None) -> str:
+    return digest_selection(open_context(root, None), ALL, memory or Memory(root))[0]
 
 
 def settle() -> None:
@@ -48,7 +66,7 @@ def settle() -> None:
 
 def remembered(folder: Path, root: Path) -> int:
     """Return how many of the files below ``root`` a new process knows."""
-    known = known_in(folder, root)
+    known = known_in(folder, root).files
     return sum(known.find(known_files_identity(path)) is not None for path in sorted(root.iterdir()))
 
 
@@ -56,6 +74,7 @@ def known_files_identity(path: Path) -> bytes:
     return identify(path.lstat())
 
 
+@pytest.mark.usefixtures("either_memory")
 def test_what_was_read_is_known_to_the_next_run(tmp_path: Path) -> None:
     root = root_in(tmp_path)
     (root / "a").write_text("x")
@@ -66,13 +85,14 @@ def test_what_was_read_is_known_to_the_next_run(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_files, "MARGIN", 2_000_000_000)
+    monkeypatch.setattr(trust, "MARGIN", 2_000_000_000)
     root = root_in(tmp_path)
     (root / "a").write_text("x")
     digest(root, known_in(tmp_path, root))
     assert remembered(tmp_path, root) == 0
 
 
+@pytest.mark.usefixtures("either_memory")
 def test_a_file_rewritten_at_once_with_its_old_size_and_time_is_seen(tmp_path: Path) -> None:
     root = root_in(tmp_path)
     file = root / "a"
@@ -85,11 +105,11 @@ def test_a_file_rewritten_at_once_with_its_old_size_and_time_is_seen(tmp_path: P
         assert digest(root, known_in(tmp_path, root)) == digest(root) != before
 
 
+@pytest.mark.usefixtures("either_memory")
 def test_a_clock_that_ticks_every_second_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels since 6.13 tell changes apart that others do not, so the coarse clock is made here."""
-    monkeypatch.setattr(known_files, "MARGIN", REAL_MARGIN)
-    for module in (tree, reading):
-        monkeypatch.setattr(module, "identify", coarse_identity)
+    monkeypatch.setattr(trust, "MARGIN", REAL_MARGIN)
+    monkeypatch.setattr(scanning, "fields_of", coarse_fields)
     root = root_in(tmp_path)
     for number in range(20):
         (root / "a").write_text(f"{number:05}")
@@ -97,12 +117,13 @@ def test_a_clock_that_ticks_every_second_hides_nothing(tmp_path: Path, monkeypat
         assert digest(root, known_in(tmp_path, root)) == digest(root)
 
 
-def coarse_identity(state: os.stat_result) -> bytes:
-    """Return an identity with whole seconds."""
-    identity = identify(state)
-    return identity[:32] + (state.st_ctime_ns // 10**9 * 10**9).to_bytes(8, sys.byteorder) + identity[40:]
+def coarse_fields(state: os.stat_result) -> tuple[int, ...]:
+    """Return the fields of a state with a time of change in whole seconds."""
+    changed = state.st_ctime_ns // 10**9 * 10**9
+    return (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, changed, state.st_mode, state.st_nlink)
 
 
+@pytest.mark.usefixtures("either_memory")
 def test_a_file_that_is_mapped_for_writing_is_not_remembered(tmp_path: Path) -> None:
     root = root_in(tmp_path)
     (root / "a").write_bytes(b"x" * 100)
@@ -123,13 +144,15 @@ def test_a_memory_that_cannot_be_trusted_is_read_as_none(
     (root / "a").write_text("x")
     settle()
     expected = digest(root, known_in(tmp_path, root))
-    path = known_files_path(tmp_path / "memory", root)
+    (path,) = (tmp_path / "memory").glob("*.files")
+    for other_path in (tmp_path / "memory").glob("*.selection"):
+        other_path.unlink()
     content = path.read_bytes()
-    era = known_files.read_era()
+    era = trust.read_era()
     assert era is not None
     match change:
         case "truncate":
-            path.write_bytes(content[:-76])
+            path.write_bytes(content[: -SIZE - 32])
         case "flip":
             path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
         case "empty":
@@ -140,11 +163,11 @@ def test_a_memory_that_cannot_be_trusted_is_read_as_none(
             path.replace(tmp_path / "elsewhere")
             path.symlink_to(tmp_path / "elsewhere")
         case "boot":
-            other = known_files.Era(boot=b"0" * 36, offset=era.offset)
-            monkeypatch.setattr(known_files, "read_era", lambda: other)
+            other = trust.Era(boot=b"0" * 36, offset=era.offset)
+            monkeypatch.setattr(trust, "read_era", lambda: other)
         case _:
-            later = known_files.Era(boot=era.boot, offset=era.offset - 3_600_000_000_000)
-            monkeypatch.setattr(known_files, "read_era", lambda: later)
+            later = trust.Era(boot=era.boot, offset=era.offset - 3_600_000_000_000)
+            monkeypatch.setattr(trust, "read_era", lambda: later)
     assert remembered(tmp_path, root) == 0
     assert digest(root, known_in(tmp_path, root)) == expected
     assert remembered(tmp_path, root) == 1  # and it is made anew
@@ -166,11 +189,12 @@ def test_records_of_files_that_are_gone_do_not_pile_up(tmp_path: Path, monkeypat
         (root / "a").write_text(str(number))
         settle()
         digest(root, known_in(tmp_path, root))
-    assert known_files_path(tmp_path / "memory", root).stat().st_size < 3 * 76 + 120
+    (path,) = (tmp_path / "memory").glob("*.files")
+    assert path.stat().st_size < 3 * (SIZE + 32) + 120
 
 
 def test_old_memories_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_files, "_MOST_FILES", 2)
+    monkeypatch.setattr(keeping, "_MOST_FILES", 2)
     root = root_in(tmp_path)
     (root / "a").write_text("x")
     (tmp_path / "memory").mkdir()
@@ -183,6 +207,7 @@ def test_old_memories_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (tmp_path / "memory/old.files").exists()
 
 
+@pytest.mark.usefixtures("either_memory")
 def test_a_memory_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     root = root_in(tmp_path)
     (root / "a").write_text("x")
@@ -211,7 +236,7 @@ def test_a_very_deep_context(deep_path: Path) -> None:
         path = path / "d"
         os.mkdir(path)  # noqa: PTH102 - Path.mkdir is slow here
     (path / "x").write_text("x")
-    selected = select(open_context(root, None), ["."], exclude=["*.md"])
+    selected = select(open_context(root, None), Words(sources=(".",), exclude=("*.md",)))
     assert (len(selected), selected[-1].path) == (1502, "d/" * 1500 + "x")
 
 
@@ -226,9 +251,10 @@ def test_a_context_deeper_than_the_system_can_open_is_refused(deep_path: Path) -
     finally:
         os.chdir(before)
     with pytest.raises(ContextError, match="name too long"):
-        select(open_context(root, None), ["."])
+        select(open_context(root, None), ALL)
 
 
+@pytest.mark.usefixtures("either_memory")
 @settings(
     max_examples=60,
     deadline=None,

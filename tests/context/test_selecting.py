@@ -2,19 +2,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from buildonce.context import (
-    Context,
-    Selected,
-    SourceMissing,
-    SpecialFile,
-    open_context,
-    select,
-    selection_digest,
-)
+from buildonce import context as contexts
+from buildonce.context import Context, Selected, SourceMissing, SpecialFile, Words, open_context, selection_digest
 from buildonce.dockerfile.ignore import IgnoreRules, compile_ignore
 from buildonce.errors import ContextError
 from buildonce.oci import digest_of
@@ -27,6 +21,12 @@ def make(root: Path, *, ignore: str = "", **files: str) -> Context:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     return Context(root=root, ignore=compile_ignore(ignore), ignore_path=root / ".dockerignore")
+
+
+def select(
+    context: Context, sources: Sequence[str], *, exclude: Sequence[str] = (), parents: bool = False
+) -> tuple[Selected, ...]:
+    return contexts.select(context, Words(sources=tuple(sources), exclude=tuple(exclude), parents=parents))
 
 
 def paths(selected: tuple[Selected, ...]) -> list[str]:
