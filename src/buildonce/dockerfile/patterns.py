@@ -83,6 +83,8 @@ def _fill(template: str, match: str) -> str:
 
 
 def _compile(pattern: str) -> tuple[_Token, ...]:
+    if "\\" not in pattern:
+        return tuple(zip(pattern, map((_STAR + _ANY).__contains__, pattern), strict=True))
     tokens: list[_Token] = []
     characters = iter(range(len(pattern)))
     for index in characters:
@@ -118,6 +120,8 @@ class _Matcher:
                 positions = (positions & self.plain) << 1
             else:
                 positions = (positions & self.literals.get(character, 0)) << 1
+            if not positions:
+                break
         return positions
 
 

@@ -5,6 +5,7 @@ The rules, oddities included, are those of BuildKit, frontend/dockerfile/shell/l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ from buildonce.dockerfile.runes import SPACES, replace_invalid
 
 _SPECIAL_PARAMETERS = "@*#?-$!0"
 _DEEPEST = 50
+_SPACE = re.compile(f"[{SPACES}]")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,11 +65,11 @@ class _Words:
         self.in_word = False
 
     def add(self, text: str) -> None:
-        for character in text:
-            if character not in SPACES:
-                self.add_raw(character)
-            elif self.in_word and self.buffer:
+        for number, part in enumerate(_SPACE.split(text)):
+            if number and self.in_word and self.buffer:
                 self._end_word()
+            if part:
+                self.add_raw(part)
 
     def add_raw(self, text: str) -> None:
         if text:
