@@ -30,7 +30,7 @@ from buildonce.context import Memory, Words, digest_selection, open_context
 root, folder = map(Path, sys.argv[1:])
 digest, _ = digest_selection(open_context(root, None), Words(sources=(".",)), Memory(root, folder))
 seconds = time.monotonic() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 print(json.dumps({"seconds": seconds, "peak_mib": peak, "digest": digest}))
 """
 """What is timed: imports, the memory, the walk, the hashes and the digest of the whole."""
