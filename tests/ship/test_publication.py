@@ -84,17 +84,6 @@ async def test_everything_goes_by_digest_before_any_tag(registry: FakeRegistry, 
     assert not any(by_digest[first_tag:])
 
 
-@pytest.mark.parametrize("variants", [1, 7, 30])
-async def test_a_changed_core_costs_the_floor(registry: FakeRegistry, store: Store, variants: int) -> None:
-    names = [f"v{number}" for number in range(variants)]
-    first = Publisher(store, EMPTY)
-    await first.publish(release(*names))
-    registry.log.clear()
-    await Publisher(store, first.receipt).publish(release(*names, core="core 2"))
-    platforms = len(PLATFORMS)
-    assert len(registry.log) == 2 * platforms + 3 * variants * platforms + variants
-
-
 async def test_nothing_changed_costs_one_head_for_each_tag(registry: FakeRegistry, store: Store) -> None:
     first = Publisher(store, EMPTY)
     await first.publish(release("a", "b"))

@@ -143,7 +143,7 @@ def read_complaints(response: Response) -> tuple[Complaint, ...]:
         Complaint(
             code=printable(error.code or "UNKNOWN", 60),
             message=printable(error.message or "", 300),
-            digests=tuple(Digest(found) for found in _DIGEST.findall(bytes(error.detail).decode(errors="replace"))),
+            digests=_digests_in(bytes(error.detail).decode(errors="replace")) or _digests_in(error.message or ""),
         )
         for error in (body.errors or ())[:10]
     )
@@ -221,6 +221,10 @@ def _denied(registry: str, subject: str, notes: tuple[str, ...]) -> Authenticati
 def printable(text: str, limit: int) -> str:
     """Return a server's words for messages: one line, without control characters, at most ``limit`` characters."""
     return _UNPRINTABLE.sub(" ", text)[:limit]
+
+
+def _digests_in(text: str) -> tuple[Digest, ...]:
+    return tuple(Digest(found) for found in _DIGEST.findall(text))
 
 
 def _unique(digests: Iterable[Digest]) -> tuple[Digest, ...]:
