@@ -24,6 +24,7 @@ from buildonce.dockerfile.rewriting import append_stage
 from buildonce.dockerfile.stages import resolve_stages, undefined_stage_diagnostic
 from buildonce.errors import Error
 from buildonce.oci import Platform
+from buildonce.verify.findings import MEANINGS, Meaning
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference" / "errors"
 UNDEFINED = "DF012"
@@ -149,9 +150,12 @@ def render_pages() -> Mapping[str, str]:
     classes = error_classes()
     pages = {f"{code}.md": _problem_page(code, meaning) for code, meaning in PROBLEMS.items()}
     pages |= {f"{code}.md": _class_page(code, one) for code, one in sorted(classes.items())}
+    pages |= {f"{kind.value}.md": _finding_page(kind.value, meaning) for kind, meaning in MEANINGS.items()}
     lines = [f"* [{code}]({code}.md): {meaning}" for code, meaning in PROBLEMS.items()]
     others = [f"* [{code}]({code}.md): {_first(one)}" for code, one in sorted(classes.items())]
+    found = [f"* [{kind.value}]({kind.value}.md): {meaning.what}" for kind, meaning in MEANINGS.items()]
     index = ["# Errors", "", "In a Dockerfile or an ignore file:", "", *lines, "", "Elsewhere:", "", *others, ""]
+    index += ["Found by `buildonce verify`:", "", *found, ""]
     return {**pages, "README.md": "\n".join(index)}
 
 
@@ -168,6 +172,13 @@ def _problem_page(code: str, meaning: str) -> str:
 def _class_page(code: str, one: type[Error]) -> str:
     said = " ".join(inspect.cleandoc(one.__doc__ or "").split("\n\n")[0].replace("``", "`").split())
     return f"# {code}\n\n{said}\n\n{NEXT_STEPS[code]}\n\nExit code {one.exit_code}.\n"
+
+
+def _finding_page(code: str, meaning: Meaning) -> str:
+    return (
+        f"# {code}: {meaning.what}\n\nFound by [`buildonce verify`](../../verify.md).\n\n"
+        f"Why it matters: {meaning.why}.\n\nWhat to do: {meaning.help}.\n\nExit code 1.\n"
+    )
 
 
 def _first(one: type[Error]) -> str:

@@ -105,6 +105,10 @@ class IntegrityError(StoreError):
     code = "INTEGRITY"
 
 
+class DigestMismatch(IntegrityError):
+    """Bytes are all there and do not match their digest."""
+
+
 class DiskError(StoreError):
     """The disk is full or cannot be written."""
 

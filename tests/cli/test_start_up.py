@@ -26,6 +26,7 @@ def test_the_version_loads_next_to_nothing(tmp_path: Path) -> None:
         "buildonce.cli.explain",
         "buildonce.cli.plan",
         "buildonce.cli.options",
+        "buildonce.cli.verify",
         "buildonce.errors",
     }
     assert not modules & {*HEAVY, "asyncio.base_events"}

@@ -12,6 +12,7 @@ from buildonce.dockerfile.patterns import LONGEST
 from buildonce.dockerfile.problems import PROBLEMS, Fault
 from buildonce.dockerfile.rewriting import append_stage
 from buildonce.dockerfile.words import expand
+from buildonce.verify.findings import MEANINGS, Kind
 from scripts.error_pages import FOLDER, NEXT_STEPS, error_classes, render_pages
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -33,6 +34,12 @@ def test_every_code_in_the_sources_has_a_page() -> None:
     }
     assert raised == set(PROBLEMS), "a code that nothing raises"
     assert set(error_classes()) == set(NEXT_STEPS)
+
+
+def test_every_kind_of_finding_has_a_meaning_and_is_found_somewhere() -> None:
+    assert set(MEANINGS) == set(Kind)
+    sources = "".join(path.read_text() for path in SOURCES.rglob("*.py") if path.name != "findings.py")
+    assert {kind.name for kind in Kind} == set(re.findall(r"\bKind\.([A-Z_]+)\b", sources)) & {k.name for k in Kind}
 
 
 def test_the_listed_differences_are_real() -> None:

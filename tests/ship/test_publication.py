@@ -180,7 +180,8 @@ async def test_an_index_says_which_layers_are_late_copies(store: Store) -> None:
     assert stored is not None
     first, second = decode_index(stored.content).manifests
     assert read_late_copies(first) == copies
-    assert read_late_copies(second) is None
+    assert read_late_copies(second) == ()
+    assert read_late_copies(plain.descriptor) is None
     assert first.digest == plain.descriptor.digest
 
 

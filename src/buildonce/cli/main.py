@@ -16,6 +16,7 @@ from buildonce import __version__
 from buildonce.cli.build import build
 from buildonce.cli.explain import explain
 from buildonce.cli.plan import plan
+from buildonce.cli.verify import verify
 from buildonce.errors import DockerfileError, Error
 
 _BUG = 70
@@ -34,6 +35,7 @@ def main() -> None:
 main.add_command(plan)
 main.add_command(build)
 main.add_command(explain)
+main.add_command(verify)
 
 
 def run() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from buildonce.explain.causes import Finding
 from buildonce.plan.accounts import Account, StageAccount
-from buildonce.report.tables import count
+from buildonce.report.tables import count, printable
 from buildonce.report.wire import ExplainedInput, ExplainedNode, ExplanationDocument
 from buildonce.run.explaining import NodeExplanation
 
@@ -25,12 +25,7 @@ def render_explanations(explanations: Sequence[NodeExplanation], *, details: boo
     groups: dict[tuple[object, ...], list[NodeExplanation]] = {}
     for one in explanations:
         groups.setdefault(_likeness(one), []).append(one)
-    return _printable("\n\n".join("\n".join(_render(group, details=details)) for group in groups.values()))
-
-
-def _printable(text: str) -> str:
-    """Return a text that no terminal takes for a command: names come from other people's files and stores."""
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+    return printable("\n\n".join("\n".join(_render(group, details=details)) for group in groups.values()))
 
 
 def _likeness(one: NodeExplanation) -> tuple[object, ...]:

@@ -14,6 +14,11 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """Return a text that no terminal takes for a command: names come from other people's files and stores."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: ``1 core``, ``2 cores``."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

@@ -12,6 +12,7 @@ import msgspec
 PLAN_SCHEMA = "buildonce.plan/1"
 OUTCOME_SCHEMA = "buildonce.outcome/1"
 EXPLANATION_SCHEMA = "buildonce.explanation/1"
+VERIFICATION_SCHEMA = "buildonce.verification/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,10 +157,82 @@ class ExplanationDocument(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[ExplainedNode, ...]
 
 
+class VerifiedCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer (counted from 0) that holds files of a core, as the index says it."""
+
+    core: str
+    layer: int
+    sources: tuple[str, ...]
+    destination: str
+
+
+class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image under one reference. ``copies`` is null where the index does not say which layers are a core's."""
+
+    reference: str
+    platform: str
+    digest: str
+    layers: int
+    copies: tuple[VerifiedCopy, ...] | None
+
+
+class VerifiedPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something is: of a reference, a platform, a part of the image, a file; empty where it is all of them."""
+
+    reference: str
+    platform: str
+    subject: str
+    path: str
+
+
+class VerifiedFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is wrong. ``code`` is the kind, which has a page; ``why`` and ``help`` are the same for a kind.
+
+    ``also`` are the other images that it hits.
+    """
+
+    code: str
+    message: str
+    place: VerifiedPlace
+    also: tuple[VerifiedPlace, ...]
+    notes: tuple[str, ...]
+    why: str
+    help: str
+
+
+class VerifiedRemark(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is not wrong and that a reader should know."""
+
+    message: str
+    place: VerifiedPlace
+
+
+class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce verify --json`` prints. ``passed`` says that nothing was found.
+
+    ``layers`` counts those that were read (or asked for, if ``quick``), ``bytes_read`` what was read of them from disks
+    and registries, ``compared`` the files that were held against those of other variants.
+    """
+
+    schema: str = VERIFICATION_SCHEMA
+    passed: bool
+    quick: bool
+    references: tuple[str, ...]
+    images: tuple[VerifiedImage, ...]
+    findings: tuple[VerifiedFinding, ...]
+    remarks: tuple[VerifiedRemark, ...]
+    layers: int
+    bytes_read: int
+    compared: int
+    requests: int
+    bytes_down: int
+
+
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "plan": PlanDocument,
     "outcome": OutcomeDocument,
     "explanation": ExplanationDocument,
+    "verification": VerificationDocument,
 }
 
 

@@ -32,9 +32,9 @@ class LateCopy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parents: bool = False
 
 
-def annotate(copies: tuple[LateCopy, ...]) -> Mapping[str, str] | None:
-    """Return the annotations that say where an image's late copies are; None if it has none."""
-    return {LATE_COPIES: msgspec.json.encode(copies).decode()} if copies else None
+def annotate(copies: tuple[LateCopy, ...]) -> Mapping[str, str]:
+    """Return the annotations that say where an image's late copies are, or that it has none."""
+    return {LATE_COPIES: msgspec.json.encode(copies).decode()}
 
 
 def read_late_copies(descriptor: Descriptor) -> tuple[LateCopy, ...] | None:

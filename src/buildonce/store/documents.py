@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from buildonce.errors import IntegrityError
+from buildonce.errors import DigestMismatch, IntegrityError
 from buildonce.oci import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -74,11 +74,11 @@ def referred(content: bytes, media_type: MediaType) -> tuple[Descriptor, ...]:
 
 
 def check_digest(content: bytes, digest: Digest, where: str) -> None:
-    """Raise `IntegrityError` unless ``content`` has ``digest``."""
+    """Raise `DigestMismatch` unless ``content`` has ``digest``."""
     algorithm, _, expected = digest.partition(":")
     found = hashlib.new(algorithm, content).hexdigest()
     if found != expected:
-        raise IntegrityError(f"{where} has other content than `{digest}`: its digest is {algorithm}:{found}")
+        raise DigestMismatch(f"{where} has other content than `{digest}`: its digest is {algorithm}:{found}")
 
 
 def is_digest(name: str) -> bool:

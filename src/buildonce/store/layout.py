@@ -69,6 +69,10 @@ class LayoutStore:
         """Return what each tag points to. Raises `StoreError` when the index cannot be read."""
         return layout_index.tags(self._read_index())
 
+    async def entries(self) -> tuple[Descriptor, ...]:
+        """Return what the index lists, tagged or not, in its order. Raises `StoreError` when it cannot be read."""
+        return layout_index.entries(self._read_index())
+
     async def get_manifest(self, name: str) -> Stored | None:
         """Return the manifest or index under a tag or digest; None where there is none.
 

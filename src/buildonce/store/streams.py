@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from buildonce.errors import DiskError, IntegrityError, StoreError
+from buildonce.errors import DigestMismatch, DiskError, IntegrityError, StoreError
 from buildonce.oci import Descriptor, MediaType, digest_of
 from buildonce.reference import Repository
 from buildonce.store.protocol import Blob
@@ -49,12 +49,12 @@ class Verifier:
             self.update(chunk)
 
     def finish(self) -> None:
-        """Raise `IntegrityError` unless exactly the right bytes were taken."""
+        """Raise `IntegrityError` unless exactly the right bytes were taken: `DigestMismatch` if only the number is."""
         if self.received != self.descriptor.size:
             raise IntegrityError(f"{self._where} has {self.received} bytes instead of {self.descriptor.size}")
         found = self._hash.hexdigest()
         if found != self.descriptor.digest.partition(":")[2]:
-            raise IntegrityError(f"{self._where} has other content: its digest is {self._hash.name}:{found}")
+            raise DigestMismatch(f"{self._where} has other content: its digest is {self._hash.name}:{found}")
 
 
 async def verified(chunks: AsyncIterator[bytes], descriptor: Descriptor, where: str) -> AsyncIterator[bytes]:

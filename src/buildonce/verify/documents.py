@@ -1,0 +1,71 @@
+"""[io] Manifests and indexes read from a store; what is wrong with one goes into the ledger instead of stopping all."""
+
+from __future__ import annotations
+
+import asyncio
+
+from buildonce.errors import DigestMismatch, IntegrityError, NotInStore
+from buildonce.oci import Descriptor
+from buildonce.store.protocol import Listed, Stored
+from buildonce.verify.findings import Kind, Place
+from buildonce.verify.ledger import Ledger
+
+_PARALLEL = 8
+
+
+class Documents:
+    """Reads documents, a few at a time."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._limit = asyncio.Semaphore(_PARALLEL)
+
+    async def named(self, source: Listed, name: str, place: Place) -> Stored | None:
+        """Return what a user asked for by tag or digest."""
+        found, stored = await self._read(source, name, place)
+        if not found:
+            self._ledger.find(Kind.TAG_MISSING, f"{source.name} has no `{name}`", place)
+        return stored
+
+    async def referred(
+        self, source: Listed, descriptor: Descriptor, place: Place, also: tuple[Place, ...] = ()
+    ) -> Stored | None:
+        """Return the manifest or index that a descriptor refers to; ``also`` are other places that do."""
+        found, stored = await self._read(source, descriptor.digest, place, also)
+        if not found and await source.blob_size(descriptor) is None:
+            message = f"the manifest {descriptor.digest} is not there"
+            self._ledger.find(Kind.MANIFEST_MISSING, message, place, also=also)
+        elif not found:
+            message = f"{descriptor.digest} is there, but it is no manifest or index"
+            self._ledger.find(Kind.MANIFEST_INVALID, message, place, also=also)
+        return stored
+
+    async def _read(
+        self, source: Listed, name: str, place: Place, also: tuple[Place, ...] = ()
+    ) -> tuple[bool, Stored | None]:
+        """Return whether there is something, and what it is unless something is wrong with it."""
+        try:
+            async with self._limit:
+                stored = await source.get_manifest(name)
+        except DigestMismatch as error:
+            self._ledger.find(Kind.MANIFEST_DIGEST, error.message, place, *error.notes, also=also)
+        except IntegrityError as error:
+            self._ledger.find(Kind.MANIFEST_INVALID, error.message, place, *error.notes, also=also)
+        else:
+            return stored is not None, stored
+        return True, None
+
+
+def report_blob(
+    what: str, error: NotInStore | IntegrityError, place: Place, also: tuple[Place, ...], ledger: Ledger
+) -> None:
+    """Write down what came of reading a blob; ``what`` is what to call it."""
+    match error:
+        case NotInStore():
+            ledger.find(Kind.BLOB_MISSING, f"the {what} is not there", place, *error.notes, also=also)
+        case DigestMismatch():
+            message = f"the {what} has other content than its digest says"
+            ledger.find(Kind.BLOB_DIGEST, message, place, error.message, *error.notes, also=also)
+        case _:
+            message = f"the {what} has another size than its manifest says"
+            ledger.find(Kind.BLOB_SIZE, message, place, error.message, *error.notes, also=also)

@@ -1,0 +1,28 @@
+"""Where findings are written down while a release is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from buildonce.verify.findings import Finding, Kind, Place, Remark
+
+_MOST = 1000
+"""How many findings and remarks are kept of each: whoever has more has one cause for all of them."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Findings and remarks in the order in which they came; the same one is kept once."""
+
+    findings: dict[Finding, None] = field(default_factory=dict)
+    remarks: dict[Remark, None] = field(default_factory=dict)
+
+    def find(self, kind: Kind, message: str, place: Place, *notes: str, also: tuple[Place, ...] = ()) -> None:
+        """Write down something that is wrong; ``also`` are the other images that it hits."""
+        if len(self.findings) < _MOST:
+            self.findings[Finding(kind=kind, message=message, place=place, notes=notes, also=also)] = None
+
+    def remark(self, message: str, place: Place) -> None:
+        """Write down something that a reader should know."""
+        if len(self.remarks) < _MOST:
+            self.remarks[Remark(message=message, place=place)] = None

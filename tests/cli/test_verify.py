@@ -1,0 +1,574 @@
+"""`buildonce verify` as it is called: what passes, what is refused, what it costs, and that it writes nothing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from buildonce.assemble.compression import Compression, open_compressor
+from buildonce.report.wire import VerificationDocument
+from buildonce.store.documents import LIMIT
+from tests.cli.conftest import Call
+from tests.fakes import registry as fake
+from tests.fakes.registry import FakeRegistry
+from tests.verify.releases import (
+    INDEX,
+    LAYER,
+    MANIFEST,
+    Draft,
+    Json,
+    LayoutShelf,
+    RegistryShelf,
+    Shelf,
+    compress,
+    draft,
+    make_layer,
+    manifest_of,
+    ship,
+    store_index,
+)
+
+REF_NAME = "org.opencontainers.image.ref.name"
+DOCKER = "application/vnd.docker."
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> LayoutShelf:
+    """An empty layout."""
+    return LayoutShelf(tmp_path / "layout")
+
+
+@pytest.fixture
+def repository(registry: FakeRegistry) -> RegistryShelf:
+    """An empty repository."""
+    return RegistryShelf(registry)
+
+
+def verified(call: Call, *arguments: str, code: int = 0) -> VerificationDocument:
+    """Run the command; return what it prints, which has the published form."""
+    ran = call("verify", "--json", *arguments)
+    assert ran.code == code, ran.out + ran.err
+    return msgspec.json.decode(ran.out, type=VerificationDocument)
+
+
+def codes_of(document: VerificationDocument) -> list[str]:
+    return [finding.code for finding in document.findings]
+
+
+def remarks_of(document: VerificationDocument) -> str:
+    return "\n".join(remark.message for remark in document.remarks)
+
+
+# What is meant by a reference.
+
+
+@pytest.mark.parametrize(
+    ("asked", "tags"),
+    [
+        pytest.param([""], ["claude", "codex", "kiro"], id="all"),
+        pytest.param([":codex"], ["codex"], id="a tag"),
+        pytest.param([":c*"], ["claude", "codex"], id="a pattern"),
+        pytest.param([":kiro", ":c[lx]*", ":kiro"], ["kiro", "claude"], id="several"),
+        pytest.param([":?????"], ["codex"], id="a pattern by length"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["layout", "repository"])
+def test_references(call: Call, request: pytest.FixtureRequest, kind: str, asked: list[str], tags: list[str]) -> None:
+    shelf: Shelf = request.getfixturevalue(kind)
+    ship(shelf)
+    document = verified(call, *(f"{shelf.name}{one}" for one in asked))
+    assert list(document.references) == [f"{shelf.name}:{tag}" for tag in tags]
+    assert {image.reference for image in document.images} == set(document.references)
+
+
+@pytest.mark.parametrize("kind", ["layout", "repository"])
+def test_a_digest_is_an_index_or_an_image(call: Call, request: pytest.FixtureRequest, kind: str) -> None:
+    shelf: Shelf = request.getfixturevalue(kind)
+    entries = ship(shelf)
+    image = entries["kiro", "arm64"]["digest"]
+    index = store_index(shelf, [entries["kiro", one] for one in ("amd64", "arm64")])["digest"]
+    assert len(verified(call, f"{shelf.name}@{index}").images) == 2
+    assert len(verified(call, f"{shelf.name}:kiro@{index}").images) == 2
+    document = verified(call, f"{shelf.name}@{image}")
+    assert [(one.platform, one.digest) for one in document.images] == [("linux/arm64", image)]
+    moved = verified(call, f"{shelf.name}:codex@{index}", code=1)
+    assert codes_of(moved) == ["VERIFY-TAG-MOVED"]
+
+
+def test_a_release_in_a_repository_for_each_variant(call: Call, registry: FakeRegistry) -> None:
+    shelves = [RegistryShelf(registry, f"acme/{variant}") for variant in ("claude", "codex")]
+    for shelf in shelves:
+        ship(shelf, variants=[shelf.repository.rpartition("/")[2]])
+    names = [f"{shelves[0].name}:claude", f"{shelves[1].name}:codex"]
+    assert verified(call, *names).compared == 2
+    shelves[1].remove(
+        manifest_of(shelves[1], json.loads(_index(shelves[1], "codex"))["manifests"][0])["layers"][0]["digest"]
+    )
+    document = verified(call, *names, code=1)
+    assert codes_of(document) == ["VERIFY-BLOB-MISSING"], "what another repository has does not help this one"
+    assert document.findings[0].place.reference == names[1]
+
+
+def _index(shelf: RegistryShelf, tag: str) -> bytes:
+    return shelf.content(shelf.registry.repository(shelf.repository).tags[tag])
+
+
+def test_a_layout_that_others_wrote_has_images_without_tags(call: Call, layout: LayoutShelf) -> None:
+    entries = ship(layout)
+    layout.write_index({"schemaVersion": 2, "manifests": [entries["kiro", "amd64"]]})
+    document = verified(call, layout.name)
+    assert document.references == (f"{layout.name}@{entries['kiro', 'amd64']['digest']}",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param([], "REF", id="nothing"),
+        pytest.param(["oci:"], "names no folder", id="no folder"),
+        pytest.param(["oci:nowhere"], "there is no folder `nowhere`", id="a folder that is not there"),
+        pytest.param(["./images"], "write oci:./images", id="a folder without oci:"),
+        pytest.param(["reg.example/UPPER"], "not an image reference", id="upper case"),
+        pytest.param(["reg.example/x:a b"], "is no tag", id="a space"),
+        pytest.param(["reg.example/x:"], "is no tag", id="an empty tag"),
+        pytest.param(["reg.example/x@sha256:12"], "not a digest", id="a short digest"),
+        pytest.param(["reg.example/x", "--platform", "arm64"], "not a platform", id="a platform without a system"),
+        pytest.param(["reg.example/x", "--core", "bin/x"], "no absolute path", id="a relative path"),
+        pytest.param(["reg.example/x", "--core", "/x", "--quick"], "exclude each other", id="files, but no layers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call: Call, arguments: list[str], said: str) -> None:
+    ran = call("verify", *arguments)
+    assert ran.code in (1, 2)
+    assert said in ran.err
+
+
+# What passes.
+
+
+def test_an_image_that_stands_alone_passes_with_a_remark(call: Call, layout: LayoutShelf) -> None:
+    """As skopeo and plain docker push it."""
+    entries = ship(layout, variants=["kiro"])
+    layout.tag("kiro", {key: entries["kiro", "amd64"][key] for key in ("mediaType", "digest", "size")})
+    document = verified(call, layout.name)
+    assert [image.platform for image in document.images] == ["linux/amd64"]
+    assert "single image without an index" in remarks_of(document)
+
+
+def test_attestations_are_remarked_on_and_not_looked_into(call: Call, layout: LayoutShelf) -> None:
+    entries = ship(layout, variants=["kiro"])
+    both = [entries["kiro", one] for one in ("amd64", "arm64")]
+    notes = [
+        {
+            "mediaType": MANIFEST,
+            "digest": f"sha256:{n}" + "0" * 63,
+            "size": 566,
+            "annotations": {
+                "vnd.docker.reference.digest": one["digest"],
+                "vnd.docker.reference.type": "attestation-manifest",
+            },
+            "platform": {"architecture": "unknown", "os": "unknown"},
+        }
+        for n, one in enumerate(both)
+    ]
+    layout.tag("kiro", store_index(layout, [*both, *notes]))
+    document = verified(call, layout.name)
+    assert len(document.images) == 2
+    assert "the index has 2" in remarks_of(document)
+
+
+def test_docker_s_types_pass(call: Call, repository: RegistryShelf) -> None:
+    kinds = {
+        MANIFEST: f"{DOCKER}distribution.manifest.v2+json",
+        LAYER: f"{DOCKER}image.rootfs.diff.tar.gzip",
+        "config": f"{DOCKER}container.image.v1+json",
+        INDEX: f"{DOCKER}distribution.manifest.list.v2+json",
+    }
+    one = draft("kiro", "amd64")
+    one.copies = None
+
+    def docker(manifest: Json) -> None:
+        manifest["mediaType"] = kinds[MANIFEST]
+        manifest["config"]["mediaType"] = kinds["config"]
+        for layer in manifest["layers"]:
+            layer["mediaType"] = kinds[LAYER]
+
+    one.on_manifest = docker
+    entry = one.store(repository) | {"mediaType": kinds[MANIFEST]}
+    repository.registry.repository(repository.repository).manifests[entry["digest"]] = (
+        kinds[MANIFEST],
+        repository.content(entry["digest"]),
+    )
+    index = {"schemaVersion": 2, "mediaType": kinds[INDEX], "manifests": [entry]}
+    repository.tag("kiro", repository.put(json.dumps(index).encode(), kinds[INDEX]))
+    assert verified(call, repository.name).passed
+
+
+def change_all(change: Callable[[Draft], None], *variants: str) -> Any:
+    """Return the change for every image of these variants."""
+    return {(variant, one): change for variant in variants for one in ("amd64", "arm64")}
+
+
+def test_an_image_without_a_history_passes_with_a_remark(call: Call, layout: LayoutShelf) -> None:
+    """As ko, apko, Bazel's rules and others make them."""
+
+    def bare(one: Draft) -> None:
+        one.on_config = lambda old: {k: v for k, v in old.items() if k not in ("history", "created")}
+
+    ship(layout, variants=["kiro"], changes=change_all(bare, "kiro"))
+    assert "has no history" in remarks_of(verified(call, layout.name))
+
+
+def zstandard(content: bytes) -> bytes:
+    compressor = open_compressor(Compression.ZSTD)
+    return compressor.compress(content) + compressor.flush()
+
+
+def test_zstandard_and_uncompressed_layers_pass(call: Call, layout: LayoutShelf) -> None:
+    kind = LAYER.removesuffix("+gzip")
+
+    def other(one: Draft) -> None:
+        one.blobs = [one.archives[0], zstandard(one.archives[1]), compress(one.archives[2])]
+
+        def name(manifest: Json) -> None:
+            manifest["layers"][0]["mediaType"] = kind
+            manifest["layers"][1]["mediaType"] = f"{kind}+zstd"
+
+        one.on_manifest = name
+
+    ship(layout, variants=["kiro", "codex"], changes=change_all(other, "kiro"))
+    assert verified(call, layout.name).compared == 2
+
+
+def test_layers_that_stores_do_not_keep_are_remarked_on(call: Call, layout: LayoutShelf) -> None:
+    def foreign(one: Draft) -> None:
+        def name(manifest: Json) -> None:
+            kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            manifest["layers"][0] |= {"mediaType": kind, "digest": "sha256:" + "7" * 64, "urls": ["https://x.example"]}
+
+        one.on_manifest = name
+
+    ship(layout, variants=["kiro"], changes=change_all(foreign, "kiro"))
+    assert "not kept in stores" in remarks_of(verified(call, layout.name))
+
+
+def test_an_index_in_an_index_passes(call: Call, layout: LayoutShelf) -> None:
+    entries = ship(layout, variants=["kiro"])
+    inner = store_index(layout, [entries["kiro", "arm64"]])
+    layout.tag("kiro", store_index(layout, [entries["kiro", "amd64"], inner]))
+    assert len(verified(call, layout.name).images) == 2
+
+
+def test_windows_has_several_images_for_one_platform(call: Call, layout: LayoutShelf) -> None:
+    def windows(one: Draft) -> None:
+        one.on_config = lambda old: old | {"os": "windows"}
+
+    entries = ship(layout, variants=["kiro"], architectures=["amd64"], changes={("kiro", "amd64"): windows})
+    platforms = [{"os": "windows", "architecture": "amd64", "os.version": version} for version in ("10.0.1", "10.0.2")]
+    layout.tag("kiro", store_index(layout, [entries["kiro", "amd64"] | {"platform": one} for one in platforms]))
+    assert verified(call, layout.name).passed
+
+
+def test_artifacts_among_all_tags_are_remarked_on(call: Call, repository: RegistryShelf) -> None:
+    """Signatures, charts and the like stand beside images."""
+    ship(repository)
+    blob = repository.put(b"signature", "application/vnd.example.layer")
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": blob, "layers": [blob]}
+    repository.tag("sha256-1.sig", repository.put(json.dumps(manifest).encode(), MANIFEST))
+    document = verified(call, repository.name)
+    assert "no image but an artifact of the type `application/vnd.example.layer`" in remarks_of(document)
+    named = verified(call, f"{repository.name}:sha256-1.sig", code=1)
+    assert codes_of(named) == ["VERIFY-NOT-AN-IMAGE"]
+
+
+def test_one_image_under_two_tags_is_read_once(call: Call, repository: RegistryShelf) -> None:
+    entries = ship(repository, variants=["kiro"])
+    index = store_index(repository, [entries["kiro", one] for one in ("amd64", "arm64")])
+    repository.tag("latest", index)
+    document = verified(call, repository.name)
+    assert len(document.images) == 4
+    blobs = [one.path for one in repository.registry.requests("GET", "/blobs/")]
+    assert len(blobs) == len(set(blobs)) == 8, "three layers and a config for each platform"
+
+
+# Cores.
+
+
+def unsaid(one: Draft) -> None:
+    one.copies = None
+
+
+def test_without_a_word_of_cores_differences_are_remarked_on(call: Call, layout: LayoutShelf) -> None:
+    """As bake and others ship: two variants may well have different files in one place."""
+
+    def other(one: Draft) -> None:
+        newer = draft("codex", one.architecture, program=b"\x7fprogram 2")
+        one.archives, one.copies = newer.archives, None
+
+    ship(layout, changes={**change_all(unsaid, "claude", "kiro"), **change_all(other, "codex")})
+    document = verified(call, layout.name)
+    assert document.passed
+    assert "`/usr/local/bin/family`: name with --core" in remarks_of(document)
+    named = verified(call, layout.name, "--core", "/usr/local/bin/family", code=1)
+    assert codes_of(named) == ["VERIFY-CORE-DIFFERS"] * 2
+    assert [one.place.platform for one in named.findings] == ["linux/amd64", "linux/arm64"]
+    assert "is not in" in remarks_of(named), "kiro has it somewhere else"
+
+
+def test_a_core_of_its_own_is_another_core(call: Call, layout: LayoutShelf) -> None:
+    def other(one: Draft) -> None:
+        newer = draft("codex", one.architecture, program=b"\x7fprogram 2")
+        one.archives, one.copies = newer.archives, newer.copies
+        assert one.copies is not None
+        one.copies[0]["core"] = "other-builder"
+
+    ship(layout, changes=change_all(other, "codex"))
+    assert verified(call, layout.name).passed
+
+
+def test_an_image_without_a_core_may_have_a_file_of_its_own(call: Call, layout: LayoutShelf) -> None:
+    def own(one: Draft) -> None:
+        one.archives = draft("codex", one.architecture, program=b"#!/bin/sh\n").archives
+        one.copies = []
+
+    ship(layout, changes=change_all(own, "codex"))
+    assert verified(call, layout.name).passed
+
+
+@pytest.mark.parametrize("path", ["/bin/sh", "/sbin/sh", "/bin", "/usr/local"])
+def test_paths_that_are_the_same_everywhere(call: Call, layout: LayoutShelf, path: str) -> None:
+    ship(layout, variants=["claude", "codex"])
+    assert verified(call, layout.name, "--core", path).compared == 4
+
+
+# What it costs, and what it leaves alone.
+
+
+def test_nothing_is_written(call: Call, layout: LayoutShelf, repository: RegistryShelf) -> None:
+    def state() -> dict[str, str]:
+        return {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+            for path in layout.folder.rglob("*")
+        }
+
+    ship(layout)
+    ship(repository)
+    before = state()
+    for options in ((), ("--quick",), ("--core", "/bin/sh")):
+        assert verified(call, layout.name, repository.name, *options).passed
+    assert state() == before
+    assert {one.method for one in repository.registry.log} == {"GET", "HEAD"}
+
+
+def test_the_right_to_read_is_enough(call: Call, new_registry: Callable[..., FakeRegistry], tmp_path: Path) -> None:
+    guarded = new_registry(auth="bearer", users={"reader": "secret"})
+    shelf = RegistryShelf(guarded)
+    ship(shelf)
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "config.json").write_text(
+        json.dumps({"auths": {guarded.host: {"username": "reader", "password": "secret"}}})
+    )
+    assert verified(call, shelf.name).passed
+    asked = [one.query["scope"] for one in guarded.requests("GET", "/token")]
+    assert asked
+    assert not any("push" in scope for scope in asked)
+
+
+def test_no_right_to_read_is_no_verdict(call: Call, new_registry: Callable[..., FakeRegistry]) -> None:
+    guarded = new_registry(auth="bearer")
+    ran = call("verify", f"{RegistryShelf(guarded).name}:claude")
+    assert ran.code == 4
+    assert "docker login" in ran.err
+
+
+def test_a_registry_that_fails_is_no_verdict(call: Call, repository: RegistryShelf) -> None:
+    ship(repository)
+    repository.registry.faults.append(fake.status(500, path="/blobs/", times=10_000))
+    ran = call("verify", repository.name)
+    assert (ran.code, ran.out) == (4, "")
+
+
+def test_requests_and_bytes_are_counted(call: Call, repository: RegistryShelf) -> None:
+    ship(repository)
+    document = verified(call, repository.name)
+    parts = {"list": 1, "indexes": 3, "manifests": 6, "configs": 6, "layers": 2 + 4 + 6}
+    assert document.layers == parts["layers"]
+    assert document.requests == len(repository.registry.log) == sum(parts.values())
+    repository.registry.log.clear()
+    quick = verified(call, repository.name, "--quick")
+    assert quick.requests == len(repository.registry.log) == sum(parts.values())
+    assert len(repository.registry.requests("HEAD", "/blobs/")) == parts["layers"]
+    assert quick.bytes_read == 0
+    assert quick.bytes_down < document.bytes_down
+    assert document.bytes_read == sum(len(one) for one in _layers(repository))
+
+
+def _layers(shelf: RegistryShelf) -> list[bytes]:
+    blobs = shelf.registry.repository(shelf.repository).blobs.values()
+    return [one for one in blobs if one[:2] == b"\x1f\x8b"]
+
+
+VERIFY = """
+import sys
+from pathlib import Path
+from buildonce.cli.main import guarded
+assert guarded(["verify", sys.argv[1]]) == 0
+status = Path("/proc/self/status").read_text().split()
+print(status[status.index("VmHWM:") + 1])
+"""
+
+
+def test_a_large_layer_takes_no_more_memory_than_a_small_one(layout: LayoutShelf, tmp_path: Path) -> None:
+    def peak() -> int:
+        """Return the most memory that the command ever had, in KiB."""
+        done = subprocess.run(
+            [sys.executable, "-c", VERIFY, layout.name],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"BUILDONCE_STATE": str(tmp_path / "state"), "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        )
+        return int(done.stdout.split()[-1])
+
+    ship(layout, variants=["kiro"])
+    small = peak()
+    large = make_layer({"large": bytes(128 << 20)})
+
+    def grow(one: Draft) -> None:
+        one.archives[2] = large
+        one.blobs = [compress(one.archives[0]), compress(one.archives[1]), gzip.compress(large, 1, mtime=0)]
+
+    ship(layout, variants=["kiro"], changes={("kiro", "arm64"): grow})
+    assert peak() < small + 32 * 1024
+
+
+# What only one kind of store can have.
+
+
+def test_a_layout_without_its_marker(call: Call, layout: LayoutShelf) -> None:
+    ship(layout)
+    for text in (None, "", "{}", '{"imageLayoutVersion":"9.9.9"}'):
+        (layout.folder / "oci-layout").unlink(missing_ok=True)
+        if text is not None:
+            (layout.folder / "oci-layout").write_text(text)
+        assert codes_of(verified(call, layout.name, code=1)) == ["VERIFY-LAYOUT"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"manifests":[{"digest":"x"}]}', "{" * 9999, '{"schemaVersion":2}'])
+def test_a_layout_whose_index_is_none(call: Call, layout: LayoutShelf, text: str) -> None:
+    ship(layout)
+    (layout.folder / "index.json").write_text(text)
+    assert codes_of(verified(call, layout.name, code=1)) == ["VERIFY-LAYOUT"]
+
+
+def test_a_layout_with_a_tag_that_is_there_twice(call: Call, layout: LayoutShelf) -> None:
+    entries = ship(layout)
+    index = layout.read_index()
+    double = store_index(layout, [entries["codex", "amd64"], entries["codex", "arm64"], entries["kiro", "amd64"]])
+    index["manifests"].append(double | {"annotations": {REF_NAME: "codex"}})
+    layout.write_index(index)
+    document = verified(call, layout.name, code=1)
+    assert codes_of(document) == ["VERIFY-TAG-AMBIGUOUS"]
+    assert document.findings[0].place.reference == f"{layout.name}:codex"
+
+
+def test_a_layout_whose_tag_points_to_nothing(call: Call, layout: LayoutShelf) -> None:
+    entries = ship(layout)
+    layout.tag("codex", entries["codex", "amd64"] | {"digest": "sha256:" + "5" * 64})
+    assert codes_of(verified(call, layout.name, code=1)) == ["VERIFY-MANIFEST-MISSING"]
+
+
+def test_a_blob_that_is_no_manifest(call: Call, layout: LayoutShelf) -> None:
+    entries = ship(layout)
+    layer = manifest_of(layout, entries["codex", "amd64"])["layers"][0]
+    layout.tag("codex", layer | {"mediaType": INDEX})
+    document = verified(call, layout.name, code=1)
+    assert codes_of(document) == ["VERIFY-MANIFEST-INVALID"]
+
+
+def test_a_registry_whose_tag_points_to_nothing(call: Call, repository: RegistryShelf) -> None:
+    ship(repository)
+    repository.registry.repository(repository.repository).tags["codex"] = "sha256:" + "5" * 64
+    assert codes_of(verified(call, repository.name, code=1)) == ["VERIFY-TAG-MISSING"]
+
+
+def test_a_registry_that_sends_a_huge_manifest(call: Call, repository: RegistryShelf) -> None:
+    ship(repository)
+    repository.registry.faults.append(fake.instead(b" " * (LIMIT + 1), path="/manifests/codex", times=9))
+    document = verified(call, repository.name, code=1)
+    assert codes_of(document) == ["VERIFY-MANIFEST-INVALID"]
+    assert document.bytes_down < LIMIT + (3 << 20)
+
+
+def test_a_registry_that_sends_a_layer_without_end(call: Call, repository: RegistryShelf) -> None:
+    """More than was announced is not read, whatever comes."""
+    entries = ship(repository)
+    layer = manifest_of(repository, entries["codex", "arm64"])["layers"][2]["digest"]
+    repository.registry.faults.append(fake.instead(b"x" * (64 << 20), path=layer, times=9))
+    document = verified(call, repository.name, code=1)
+    assert codes_of(document) == ["VERIFY-BLOB-SIZE"]
+    assert document.bytes_down < 8 << 20
+
+
+def test_a_registry_that_breaks_off_every_time(call: Call, repository: RegistryShelf) -> None:
+    entries = ship(repository)
+    layer = manifest_of(repository, entries["codex", "arm64"])["layers"][2]["digest"]
+    repository.registry.faults.append(fake.truncated(10, path=layer, times=99))
+    assert codes_of(verified(call, repository.name, code=1)) == ["VERIFY-BLOB-SIZE"]
+
+
+def test_a_registry_that_calls_a_tag_by_another_digest(call: Call, repository: RegistryShelf) -> None:
+    ship(repository)
+    content = _index(repository, "codex")
+    headers = {"Content-Type": INDEX, "Docker-Content-Digest": "sha256:" + "6" * 64}
+    repository.registry.faults.append(fake.instead(content, headers=headers, path="/manifests/codex", times=9))
+    assert codes_of(verified(call, repository.name, code=1)) == ["VERIFY-MANIFEST-DIGEST"]
+
+
+# How it is told.
+
+
+def test_the_report_says_what_where_why_and_what_next(call: Call, repository: RegistryShelf) -> None:
+    entries = ship(repository)
+    layer = manifest_of(repository, entries["codex", "arm64"])["layers"][2]["digest"]
+    repository.remove(layer)
+    ran = call("verify", repository.name)
+    assert ran.code == 1
+    assert (
+        "error[VERIFY-BLOB-MISSING]: the layer is not there\n"
+        f"  --> {repository.name}:codex  linux/arm64  layer 3 of 3, {layer}\n"
+    ) in ran.out
+    assert "  = note: the image cannot be pulled\nhelp: ship the release again" in ran.out
+    assert "3 references, 6 images for 2 platforms: 1 finding" in ran.out
+    assert "28 requests" in ran.out
+
+
+def test_names_from_a_store_command_no_terminal(call: Call, layout: LayoutShelf) -> None:
+    def hostile(one: Draft) -> None:
+        one.on_manifest = lambda old: old | {"layers": [old["layers"][0] | {"mediaType": "\x1b[31mred"}]}
+
+    ship(layout, changes={("codex", "arm64"): hostile})
+    ran = call("verify", layout.name)
+    assert ran.code == 1
+    assert "\x1b" not in ran.out
+    assert r"\x1b[31mred" in ran.out
+
+
+def test_many_findings_are_cut_short_for_people_only(call: Call, layout: LayoutShelf) -> None:
+    def broken(one: Draft) -> None:
+        one.on_manifest = lambda old: old | {"layers": [old["layers"][0] | {"mediaType": f"x/{n}"} for n in range(90)]}
+
+    ship(layout, variants=["kiro"], changes={("kiro", "arm64"): broken})
+    document = verified(call, layout.name, code=1)
+    assert len(document.findings) > 90
+    text = call("verify", layout.name).out
+    assert text.count("error[") == 50
+    assert f"and {len(document.findings) - 50} findings more" in text
