@@ -92,6 +92,10 @@ class RegistryUnavailable(StoreError):
     exit_code = 4
 
 
+class RegistryFails(RegistryUnavailable):
+    """A registry answers, and says again and again that it failed."""
+
+
 class AuthenticationError(StoreError):
     """A registry refuses the credentials, or the right to do what was asked."""
 

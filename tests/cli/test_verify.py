@@ -389,11 +389,30 @@ def test_no_right_to_read_is_no_verdict(call: Call, new_registry: Callable[..., 
     assert "docker login" in ran.err
 
 
-def test_a_registry_that_fails_is_no_verdict(call: Call, repository: RegistryShelf) -> None:
+@pytest.mark.parametrize("first", [0, 12])
+def test_a_registry_that_fails_is_no_verdict(call: Call, repository: RegistryShelf, first: int) -> None:
+    """From the beginning, or in the middle."""
     ship(repository)
-    repository.registry.faults.append(fake.status(500, path="/blobs/", times=10_000))
+
+    async def fail(registry: FakeRegistry, request: Any, body: bytes) -> Any:
+        return None if len(registry.log) < first else await fake.status(500).act(registry, request, body)
+
+    repository.registry.faults.append(fake.Fault(act=fail, times=10_000))
     ran = call("verify", repository.name)
     assert (ran.code, ran.out) == (4, "")
+
+
+@pytest.mark.parametrize(("part", "options"), [("manifest", ()), ("layer", ()), ("layer", ("--quick",))])
+def test_a_registry_that_fails_for_one_thing(
+    call: Call, repository: RegistryShelf, part: str, options: tuple[str, ...]
+) -> None:
+    """As distribution does when a manifest on its disk is not what it should be."""
+    entry = ship(repository)["codex", "arm64"]
+    broken = entry if part == "manifest" else manifest_of(repository, entry)["layers"][2]
+    repository.registry.faults.append(fake.status(500, path=broken["digest"], times=99))
+    document = verified(call, repository.name, *options, code=1)
+    assert codes_of(document) == ["VERIFY-UNREADABLE"]
+    assert document.findings[0].place.platform == "linux/arm64"
 
 
 def test_requests_and_bytes_are_counted(call: Call, repository: RegistryShelf) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from buildonce.errors import DigestMismatch, IntegrityError, NotInStore
+from buildonce.errors import DigestMismatch, IntegrityError, NotInStore, RegistryFails
 from buildonce.oci import Descriptor
 from buildonce.store.protocol import Listed, Stored
 from buildonce.verify.findings import Kind, Place
 from buildonce.verify.ledger import Ledger
 
 _PARALLEL = 8
+_NOTHING = f"sha256:{'0' * 64}"
+"""A digest that nothing has."""
 
 
 class Documents:
@@ -51,16 +53,35 @@ class Documents:
             self._ledger.find(Kind.MANIFEST_DIGEST, error.message, place, *error.notes, also=also)
         except IntegrityError as error:
             self._ledger.find(Kind.MANIFEST_INVALID, error.message, place, *error.notes, also=also)
+        except RegistryFails as error:
+            await report_failure(f"the registry cannot give `{name}`", source, error, place, also, self._ledger)
         else:
             return stored is not None, stored
         return True, None
 
 
-def report_blob(
-    what: str, error: NotInStore | IntegrityError, place: Place, also: tuple[Place, ...], ledger: Ledger
+async def report_failure(
+    message: str, source: Listed, error: RegistryFails, place: Place, also: tuple[Place, ...], ledger: Ledger
+) -> None:
+    """Write down that a registry fails for one thing; raise the error if it fails for others too: then it is down."""
+    if await source.get_manifest(_NOTHING) is None:
+        ledger.find(Kind.UNREADABLE, message, place, *error.notes, also=also)
+    else:
+        raise error
+
+
+async def report_blob(
+    what: str,
+    source: Listed,
+    error: NotInStore | IntegrityError | RegistryFails,
+    place: Place,
+    also: tuple[Place, ...],
+    ledger: Ledger,
 ) -> None:
     """Write down what came of reading a blob; ``what`` is what to call it."""
     match error:
+        case RegistryFails():
+            await report_failure(f"the registry cannot give the {what}", source, error, place, also, ledger)
         case NotInStore():
             ledger.find(Kind.BLOB_MISSING, f"the {what} is not there", place, *error.notes, also=also)
         case DigestMismatch():

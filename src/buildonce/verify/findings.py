@@ -26,6 +26,7 @@ class Kind(Enum):
     PLATFORM_MISSING = "VERIFY-PLATFORM-MISSING"
     PLATFORM_TWICE = "VERIFY-PLATFORM-TWICE"
     PLATFORM_WRONG = "VERIFY-PLATFORM-WRONG"
+    UNREADABLE = "VERIFY-UNREADABLE"
     BLOB_MISSING = "VERIFY-BLOB-MISSING"
     BLOB_SIZE = "VERIFY-BLOB-SIZE"
     BLOB_DIGEST = "VERIFY-BLOB-DIGEST"
@@ -164,6 +165,11 @@ MEANINGS: Mapping[Kind, Meaning] = {
         "an image's config names another platform than the index does",
         "machines pull an image that is not for them, or refuse the one that is",
         "build it again for its platform; a missing `--platform` in FROM or build is the usual cause",
+    ),
+    Kind.UNREADABLE: Meaning(
+        "the registry fails whenever it is asked for this, and answers for the rest",
+        "the image cannot be pulled",
+        "the registry's log has the reason, often damage on its disk: restore it, or delete and ship again",
     ),
     Kind.BLOB_MISSING: Meaning(
         "a layer or config is not there",

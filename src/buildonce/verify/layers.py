@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from buildonce.assemble.archive import Layer, scan_layer
 from buildonce.assemble.entries import NotExpressible
-from buildonce.errors import ArchiveError, IntegrityError, NotInStore
+from buildonce.errors import ArchiveError, IntegrityError, NotInStore, RegistryFails
 from buildonce.oci import Descriptor, Digest
 from buildonce.store.protocol import Listed, Local
 from buildonce.store.streams import Verifier, file_chunks, place, verified
@@ -94,7 +94,11 @@ async def read_layers(images: Iterable[LoadedImage], folder: Path, ledger: Ledge
 
 
 async def _is_there(part: _Part, ledger: Ledger) -> bool:
-    size = await part.source.blob_size(part.descriptor)
+    try:
+        size = await part.source.blob_size(part.descriptor)
+    except RegistryFails as error:
+        await report_blob("layer", part.source, error, part.place, part.also, ledger)
+        return False
     if size is None:
         part.report(Kind.BLOB_MISSING, "the layer is not there", ledger)
     elif size != part.descriptor.size:
@@ -119,8 +123,8 @@ class _Reader:
                 return
             try:
                 await self._read(part)
-            except (NotInStore, IntegrityError) as error:
-                report_blob("layer", error, part.place, part.also, self._ledger)
+            except (NotInStore, IntegrityError, RegistryFails) as error:
+                await report_blob("layer", part.source, error, part.place, part.also, self._ledger)
 
     async def _read(self, part: _Part) -> None:
         if isinstance(part.source, Local):

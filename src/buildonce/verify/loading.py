@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from buildonce.errors import IntegrityError, NotInStore
+from buildonce.errors import IntegrityError, NotInStore, RegistryFails
 from buildonce.oci import Descriptor, Digest, Manifest, Platform, decode_manifest
 from buildonce.ship.late_copies import LateCopy, read_late_copies
 from buildonce.store.protocol import Stored
@@ -124,8 +124,8 @@ class _Loader:
         try:
             async with self._limit:
                 return b"".join([chunk async for chunk in entry.source.read_blob(descriptor)])
-        except (NotInStore, IntegrityError) as error:
-            report_blob("config", error, place, also, self._ledger)
+        except (NotInStore, IntegrityError, RegistryFails) as error:
+            await report_blob("config", entry.source, error, place, also, self._ledger)
             return None
 
 

@@ -15,6 +15,7 @@ from buildonce.errors import (
     IntegrityError,
     MissingBlobs,
     NotInStore,
+    RegistryFails,
     RegistryUnavailable,
     StoreError,
 )
@@ -168,7 +169,7 @@ def error_of(fault: Fault, *, source: str) -> StoreError:
             asked = f"it asks to wait {fault.wait:.0f} seconds" if fault.wait else "it does not say for how long"
             return RegistryUnavailable(f"{registry} limits the rate of requests; {asked}", notes=notes, help=_LATER)
         case Refused() if fault.transient:
-            return RegistryUnavailable(f"{registry} fails again and again", notes=notes, help=_LATER)
+            return RegistryFails(f"{registry} fails again and again", notes=notes, help=_LATER)
         case Refused() if fault.says("DIGEST_INVALID", "SIZE_INVALID"):
             return IntegrityError(f"{registry} received other bytes for {subject} than were announced", notes=notes)
         case Refused(request=Request(method="GET", kind=Kind.BLOB), response=Response(status=404)):
