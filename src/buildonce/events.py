@@ -15,6 +15,7 @@ class Activity(Enum):
     BASE = "base"
     PROVE = "prove"
     BUILD = "build"
+    WAIT = "wait"
     PULL = "pull"
     ASSEMBLE = "assemble"
     PUSH = "push"

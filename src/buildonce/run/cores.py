@@ -103,6 +103,7 @@ class CoreMaker:
         return contexts
 
     async def _get(self, node: CoreNode) -> ReadyCore:
+        turn = self._shop.turn(core_name(node).tag)
         found = await find_result(self._shop.cache, core_name(node))
         if found is not None:
             return await self._ready(node, found)
@@ -112,7 +113,19 @@ class CoreMaker:
                 notes=(f"its key is {node.key[:32]}", f"it holds {', '.join(node.paths)}"),
                 help="run the compile job for this commit first, or leave out --no-compile",
             )
-        return await self._compile(node)
+        await self._shop.take(turn, str(node))
+        try:
+            # Another run that had its turn meanwhile most likely compiled this core.
+            found = await find_result(self._shop.cache, core_name(node)) if turn.is_late() else None
+            core = await self._ready(node, found) if found else await self._compile(node)
+        except BaseException:
+            turn.end()
+            raise
+        if isinstance(core.stored, Result):
+            turn.end()
+        else:
+            core.stored.add_done_callback(lambda _: turn.end())
+        return core
 
     async def _ready(self, node: CoreNode, found: Result) -> ReadyCore:
         details = core_details(found)

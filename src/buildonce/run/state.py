@@ -41,6 +41,7 @@ class State:
         self._folder = folder
         self.blobs = LayoutStore(folder / "blobs", durable=False)
         self.receipts = Receipts(folder / "receipts")
+        self.turns = folder / "turns"
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:

@@ -34,6 +34,8 @@ from buildonce.run.outcome import EngineRun
 from buildonce.run.project import Project
 from buildonce.run.resolving import OpenRepository
 from buildonce.run.state import State
+from buildonce.run.turns import Turn
+from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Source, Store
 from buildonce.store.registry import RegistryStore
 from buildonce.tasks import Tasks
@@ -118,6 +120,20 @@ class Workshop:
     def engine_is_wanted(self) -> bool:
         """Say whether something that this run needs was not there and is an engine's to make."""
         return ("engine", None) in self._once
+
+    def turn(self, name: str) -> Turn:
+        """Return the turn to make the result with this tag: among runs on this machine, or with this cache on disk."""
+        if isinstance(self.cache, LayoutStore):
+            return Turn(self.cache.path / ".turns", name)
+        return Turn(self.state.turns, f"{self.cache.name} {name}")
+
+    async def take(self, turn: Turn, node: str) -> None:
+        """Take a turn; wait if another run has it."""
+        if isinstance(self.cache, LayoutStore):
+            self.cache.prepare()
+        if not turn.try_take():
+            async with self.activity(Activity.WAIT, node, "another run is at it"):
+                await turn.wait()
 
     @property
     def cache_origins(self) -> tuple[Repository, ...]:

@@ -65,6 +65,22 @@ class LayoutStore:
         """The layout, as messages call it."""
         return f"oci:{self.path}"
 
+    def prepare(self) -> None:
+        """Make the layout if there is none. Raises `StoreError` for a folder that holds something else."""
+        if self._ready:
+            return
+        marker = self.path / "oci-layout"
+        if not marker.exists():
+            if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "blobs").is_dir():
+                raise StoreError(
+                    f"{self.path} holds files but no OCI image layout", help="name an empty folder or a new one"
+                )
+            _make_folder(self.path / "blobs" / "sha256")
+            self._change(lambda document: document, threading.Event())
+            place_bytes(marker, _VERSION, durable=True)
+        _sweep(self.path)
+        self._ready = True
+
     async def tags(self) -> Mapping[str, Descriptor]:
         """Return what each tag points to. Raises `StoreError` when the index cannot be read."""
         return layout_index.tags(self._read_index())
@@ -120,7 +136,7 @@ class LayoutStore:
 
     async def put_blob(self, blob: Blob) -> Outcome:
         """Have the blob in the layout: written, checked and renamed into place, unless it is there already."""
-        self._prepare()
+        self.prepare()
         digest = blob.descriptor.digest
         async with self._turns[digest]:
             if self._is_kept(blob.descriptor):
@@ -138,7 +154,7 @@ class LayoutStore:
         file must not be changed in place afterwards. Where the layout is on another file system its bytes are copied.
         Raises `IntegrityError` and then leaves both places as they were.
         """
-        self._prepare()
+        self.prepare()
         async with self._turns[descriptor.digest]:
             outcome = Outcome.EXISTED if self._is_kept(descriptor) else Outcome.UPLOADED
             if outcome is Outcome.UPLOADED:
@@ -160,7 +176,7 @@ class LayoutStore:
         missing = tuple(part.digest for part in referred(content, kind) if not self.path_of(part))
         if missing:
             raise MissingBlobs(f"{self.name} lacks what {digest} refers to: {', '.join(missing)}", digests=missing)
-        self._prepare()
+        self.prepare()
         descriptor = Descriptor(media_type=kind, digest=digest, size=len(content))
         if not self._holds(digest, content):
             await asyncio.to_thread(place_bytes, self._target(digest), content, durable=self._durable)
@@ -184,7 +200,7 @@ class LayoutStore:
             for tag, stored in found.items()
             if stored
         }
-        self._prepare()
+        self.prepare()
         await self._update(lambda document: layout_index.with_tags(document, fresh))
 
     async def delete_tag(self, tag: str) -> None:
@@ -233,22 +249,6 @@ class LayoutStore:
             _sweep(path.parent)
             self._folders.add(path.parent)
         return path
-
-    def _prepare(self) -> None:
-        """Make the layout if there is none. Raises `StoreError` for a folder that holds something else."""
-        if self._ready:
-            return
-        marker = self.path / "oci-layout"
-        if not marker.exists():
-            if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "blobs").is_dir():
-                raise StoreError(
-                    f"{self.path} holds files but no OCI image layout", help="name an empty folder or a new one"
-                )
-            _make_folder(self.path / "blobs" / "sha256")
-            self._change(lambda document: document, threading.Event())
-            place_bytes(marker, _VERSION, durable=True)
-        _sweep(self.path)
-        self._ready = True
 
     def _read_index(self) -> Mapping[str, Any]:
         path = self.path / "index.json"
