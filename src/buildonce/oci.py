@@ -27,6 +27,7 @@ DOCKER_MANIFEST = MediaType("application/vnd.docker.distribution.manifest.v2+jso
 DOCKER_CONFIG = MediaType("application/vnd.docker.container.image.v1+json")
 DOCKER_LAYER = MediaType("application/vnd.docker.image.rootfs.diff.tar")
 DOCKER_LAYER_GZIP = MediaType("application/vnd.docker.image.rootfs.diff.tar.gzip")
+DOCKER_LAYER_ZSTD = MediaType("application/vnd.docker.image.rootfs.diff.tar.zstd")
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})

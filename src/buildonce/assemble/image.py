@@ -29,6 +29,7 @@ from buildonce.oci import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
     DOCKER_MANIFEST,
     OCI_CONFIG,
     OCI_LAYER,
@@ -46,11 +47,10 @@ from buildonce.oci import (
 END: Final = -1
 """The history position behind everything."""
 
-_DOCKER_LAYER_ZSTD: Final = MediaType("application/vnd.docker.image.rootfs.diff.tar.zstd")
 _PAIRS: Final = (
     (OCI_LAYER, DOCKER_LAYER),
     (OCI_LAYER_GZIP, DOCKER_LAYER_GZIP),
-    (OCI_LAYER_ZSTD, _DOCKER_LAYER_ZSTD),
+    (OCI_LAYER_ZSTD, DOCKER_LAYER_ZSTD),
 )
 _TO_OCI: Final[Mapping[MediaType, MediaType]] = {docker: oci for oci, docker in _PAIRS} | {
     oci: oci for oci, _ in _PAIRS

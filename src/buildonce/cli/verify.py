@@ -31,22 +31,35 @@ _FOUND = 1
     metavar="PATH",
     help="Demand that what is at this path is the same in every variant that has it; repeat it.",
 )
+@click.option(
+    "--no-fit-check",
+    "unchecked",
+    multiple=True,
+    metavar="TAG",
+    help="Accept programs that do not run in the images with this tag, which may be a pattern; repeat it.",
+)
 @click.option("--quick", is_flag=True, help="Read no layer: ask whether each is there with its size.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(
-    *, references: tuple[str, ...], platforms: tuple[str, ...], core_paths: tuple[str, ...], quick: bool, as_json: bool
+    *,
+    references: tuple[str, ...],
+    platforms: tuple[str, ...],
+    core_paths: tuple[str, ...],
+    unchecked: tuple[str, ...],
+    quick: bool,
+    as_json: bool,
 ) -> int:
-    """Check that a release is complete and whole, and that every variant has the same core.
+    """Check that a release is complete and whole, that every variant has the same core, and that it runs there.
 
     REF is oci:DIR or registry/repository, with :TAG (which may be a pattern such as '*-1.4.2') or @DIGEST; without
     either, all tags there. All REFs together are taken for one release. The exit code is 1 if something is wrong.
-    """  # fmt: skip
+    """
     import asyncio
 
     from buildonce.report.documents import print_document
     from buildonce.report.verifications import render_verification, verification_document
 
-    checks = _checks(platforms, core_paths, quick=quick)
+    checks = _checks(platforms, core_paths, unchecked, quick=quick)
     done, traffic = asyncio.run(_verify(references, checks))
     if as_json:
         print_document(verification_document(done, traffic))
@@ -55,7 +68,9 @@ def verify(
     return _FOUND if done.findings else 0
 
 
-def _checks(platforms: tuple[str, ...], core_paths: tuple[str, ...], *, quick: bool) -> Checks:
+def _checks(
+    platforms: tuple[str, ...], core_paths: tuple[str, ...], unchecked: tuple[str, ...], *, quick: bool
+) -> Checks:
     from buildonce.cli.options import split_commas
     from buildonce.oci import parse_platform
     from buildonce.verify.release import Checks
@@ -68,6 +83,7 @@ def _checks(platforms: tuple[str, ...], core_paths: tuple[str, ...], *, quick: b
     return Checks(
         platforms=tuple(sorted({parse_platform(text) for text in split_commas(platforms)})),
         core_paths=core_paths,
+        unchecked=split_commas(unchecked),
         is_quick=quick,
     )
 

@@ -52,8 +52,8 @@ def _state(use: Use, wrong: Counter[tuple[str, str]]) -> str:
 def _finding(finding: Finding) -> str:
     lines = [f"error[{finding.kind.value}]: {finding.message}", f"  --> {finding.place}"]
     also = [f"it hits {_names(finding.also)} too"] if finding.also else []
-    lines += [f"  = note: {note}" for note in (*finding.notes, *also, finding.meaning.why)]
-    return "\n".join([*lines, f"help: {finding.meaning.help}"])
+    lines += [f"  = note: {note}" for note in (*finding.notes, *also, finding.why)]
+    return "\n".join([*lines, f"help: {finding.help}"])
 
 
 def _names(places: Sequence[Place]) -> str:
@@ -76,8 +76,9 @@ def _summary(done: Verification, traffic: Traffic) -> Iterator[str]:
     if done.is_quick:
         yield f"asked for {count(done.blobs, 'layer')}; none was read"
     else:
-        compared = count(done.compared, "file")
-        yield f"read {count(done.blobs, 'layer')}, {render_size(done.bytes)}; {compared} compared between variants"
+        yield f"read {count(done.blobs, 'layer')}, {render_size(done.bytes)}"
+        compared, fitted = count(done.compared, "file"), count(done.fitted, "image")
+        yield f"compared {compared} between variants, and checked in {fitted} whether programs run"
     yield f"{count(traffic.requests, 'request')}, {render_size(traffic.bytes_down)} down"
 
 
@@ -95,8 +96,8 @@ def verification_document(done: Verification, traffic: Traffic) -> VerificationD
                 place=_place(finding.place),
                 also=tuple(_place(place) for place in finding.also),
                 notes=finding.notes,
-                why=finding.meaning.why,
-                help=finding.meaning.help,
+                why=finding.why,
+                help=finding.help,
             )
             for finding in done.findings
         ),
@@ -104,6 +105,7 @@ def verification_document(done: Verification, traffic: Traffic) -> VerificationD
         layers=done.blobs,
         bytes_read=done.bytes,
         compared=done.compared,
+        fitted=done.fitted,
         requests=traffic.requests,
         bytes_down=traffic.bytes_down,
     )

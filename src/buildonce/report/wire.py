@@ -186,7 +186,7 @@ class VerifiedPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is wrong. ``code`` is the kind, which has a page; ``why`` and ``help`` are the same for a kind.
+    """Something that is wrong. ``code`` is the kind, which has a page.
 
     ``also`` are the other images that it hits.
     """
@@ -211,7 +211,8 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What ``buildonce verify --json`` prints. ``passed`` says that nothing was found.
 
     ``layers`` counts those that were read (or asked for, if ``quick``), ``bytes_read`` what was read of them from disks
-    and registries, ``compared`` the files that were held against those of other variants.
+    and registries, ``compared`` the files that were held against those of other variants, ``fitted`` the images whose
+    programs were checked.
     """
 
     schema: str = VERIFICATION_SCHEMA
@@ -224,6 +225,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     layers: int
     bytes_read: int
     compared: int
+    fitted: int
     requests: int
     bytes_down: int
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from buildonce.assemble.image import AssembledImage
 from buildonce.elf.values import Elf, Runnable
 from buildonce.errors import DoesNotFit
 from buildonce.fit.findings import Finding, Located, describe, group_findings
+from buildonce.fit.twins import Added, same_files
 from buildonce.oci import Digest
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker, ReadyBase
@@ -190,11 +190,7 @@ def _place(node: ImageNode) -> str:
 
 def _same_files(fits: tuple[tuple[ImageNode, Fit], ...]) -> Iterator[str]:
     """Yield a warning for each ELF file that images of one variant have in the same place for two platforms."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for (one, fit), (other, other_fit) in combinations(fits, 2):
-        if one.variant != other.variant:
-            continue
-        for path, _ in sorted(set(fit.elves.items()) & set(other_fit.elves.items())):
-            found.setdefault((path, f"{one.platform} and {other.platform}"), []).append(f"`{one.variant}`")
-    for (path, platforms), variants in found.items():
-        yield f"`{path}` is the same file for {platforms}, in {', '.join(variants)}: was it compiled for both?"
+    added = (Added(variant=node.variant, platform=node.platform, elves=fit.elves) for node, fit in fits)
+    for path, platforms, variants in same_files(added):
+        names = ", ".join(f"`{variant}`" for variant in variants)
+        yield f"`{path}` is the same file for {platforms}, in {names}: was it compiled for both?"

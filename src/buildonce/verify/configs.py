@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from buildonce.errors import Error, IntegrityError
+from buildonce.fit.late_files import read_settings
+from buildonce.fit.world import Settings
 from buildonce.oci import Digest, Platform, parse_digest, parse_platform
 
 
@@ -29,11 +31,12 @@ class _Document(msgspec.Struct, frozen=True):
 
 
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a config says: the platform, the digests of the layers unpacked, and what made the layers."""
+    """What a config says: the platform, the digests of the layers unpacked, what made the layers, how it is run."""
 
     platform: Platform
     diff_ids: tuple[Digest, ...]
     history: tuple[HistoryEntry, ...]
+    settings: Settings
 
     def makers(self) -> tuple[str, ...]:
         """Return the history's text for each layer; nothing where the history does not account for the layers."""
@@ -45,6 +48,7 @@ def decode_image_config(content: bytes) -> ImageConfig:
     """Return what a config says. Raises `IntegrityError` for one that is not as image-spec's config.md has it."""
     try:
         document = msgspec.json.decode(content, type=_Document)
+        settings = read_settings(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(f"the config cannot be read: {error}") from error
     if document.rootfs.type != "layers":
@@ -53,6 +57,7 @@ def decode_image_config(content: bytes) -> ImageConfig:
         platform=Platform(os=document.os, architecture=document.architecture, variant=document.variant or ""),
         diff_ids=tuple(parse_digest(one) for one in document.rootfs.diff_ids or ()),
         history=document.history or (),
+        settings=settings,
     )
 
 

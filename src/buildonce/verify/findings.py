@@ -39,6 +39,7 @@ class Kind(Enum):
     CORE_RECORD = "VERIFY-CORE-RECORD"
     CORE_MISSING = "VERIFY-CORE-MISSING"
     CORE_DIFFERS = "VERIFY-CORE-DIFFERS"
+    UNFIT = "VERIFY-UNFIT"
 
 
 class Meaning(Struct, frozen=True):
@@ -70,18 +71,28 @@ class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """Something that is wrong; ``notes`` are what else is known of it, ``also`` the other images that it hits."""
+    """Something that is wrong.
+
+    ``notes`` are what else is known of it, ``also`` the other images that it hits, ``cure`` what to do if that is
+    another thing than for others of its kind.
+    """
 
     kind: Kind
     message: str
     place: Place
     notes: tuple[str, ...] = ()
     also: tuple[Place, ...] = ()
+    cure: str = ""
 
     @property
-    def meaning(self) -> Meaning:
-        """Why it matters, and what to do next."""
-        return MEANINGS[self.kind]
+    def why(self) -> str:
+        """Why it matters."""
+        return MEANINGS[self.kind].why
+
+    @property
+    def help(self) -> str:
+        """What to do next."""
+        return self.cure or MEANINGS[self.kind].help
 
 
 class Remark(Struct, frozen=True, kw_only=True):
@@ -230,5 +241,10 @@ MEANINGS: Mapping[Kind, Meaning] = {
         "variants of one release have different builds of the same file",
         "some of them run old or other code: a part of the release was shipped at another time, or not at all",
         "ship all variants together; if they are meant to differ, verify them apart from each other",
+    ),
+    Kind.UNFIT: Meaning(
+        "a file of a core cannot run in the image that has it",
+        "the container ends as soon as it starts, or when it calls the program",
+        "compile it for this platform and this base; [docs/fit.md](../../fit.md) has what is checked",
     ),
 }

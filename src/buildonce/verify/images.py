@@ -12,6 +12,7 @@ from buildonce.oci import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
     DOCKER_MANIFEST,
     OCI_CONFIG,
     OCI_LAYER,
@@ -27,8 +28,6 @@ from buildonce.ship.late_copies import LateCopy
 from buildonce.store.protocol import Listed, Stored
 from buildonce.verify.configs import ImageConfig
 from buildonce.verify.findings import Place
-
-DOCKER_LAYER_ZSTD = MediaType("application/vnd.docker.image.rootfs.diff.tar.zstd")
 
 LAYER_COMPRESSION: Mapping[MediaType, str] = {
     OCI_LAYER: "uncompressed",
@@ -68,10 +67,12 @@ class LoadedImage(Struct, frozen=True, kw_only=True):
 class Use(Struct, frozen=True, kw_only=True):
     """An image under one reference, for the platform that the index names, or its own config where none is named.
 
-    ``late_copies`` is None where the index does not say which layers hold files of cores.
+    ``tag`` is that of the reference, if it has one. ``late_copies`` is None where the index does not say which layers
+    hold files of cores.
     """
 
     reference: str
+    tag: str | None
     platform: Platform | None
     image: LoadedImage
     late_copies: tuple[LateCopy, ...] | None

@@ -12,6 +12,7 @@ from msgspec import Struct
 from buildonce.assemble.archive import Layer, scan_layer
 from buildonce.assemble.entries import NotExpressible
 from buildonce.errors import ArchiveError, IntegrityError, NotInStore, RegistryFails
+from buildonce.fit.loader_files import is_loader_file
 from buildonce.oci import Descriptor, Digest
 from buildonce.store.protocol import Listed, Local
 from buildonce.store.streams import Verifier, file_chunks, place, verified
@@ -179,7 +180,7 @@ async def _check_file(path: Path, descriptor: Descriptor) -> None:
 
 def _scan(path: Path) -> Layer:
     with path.open("rb") as file:
-        return scan_layer(file)
+        return scan_layer(file, keep=is_loader_file, finds_runnables=True)
 
 
 def _compression(path: Path) -> str:

@@ -17,10 +17,13 @@ class Ledger:
     findings: dict[Finding, None] = field(default_factory=dict)
     remarks: dict[Remark, None] = field(default_factory=dict)
 
-    def find(self, kind: Kind, message: str, place: Place, *notes: str, also: tuple[Place, ...] = ()) -> None:
-        """Write down something that is wrong; ``also`` are the other images that it hits."""
+    def find(
+        self, kind: Kind, message: str, place: Place, *notes: str, also: tuple[Place, ...] = (), cure: str = ""
+    ) -> None:
+        """Write down something that is wrong; see `Finding`."""
         if len(self.findings) < _MOST:
-            self.findings[Finding(kind=kind, message=message, place=place, notes=notes, also=also)] = None
+            finding = Finding(kind=kind, message=message, place=place, notes=notes, also=also, cure=cure)
+            self.findings[finding] = None
 
     def remark(self, message: str, place: Place) -> None:
         """Write down something that a reader should know."""

@@ -44,6 +44,7 @@ async def load_images(targets: Sequence[Target], ledger: Ledger) -> Loaded:
     documents = Documents(ledger)
     walker = Walker(documents, ledger)
     entries = [entry for group in await together(walker.entries(one) for one in targets) for entry in group]
+    tags = {target.name: target.tag for target in targets}
     # What an image has of its own is reported once, for the first reference that leads to it.
     same: dict[tuple[str, Digest], list[Entry]] = {}
     for entry in entries:
@@ -51,7 +52,11 @@ async def load_images(targets: Sequence[Target], ledger: Ledger) -> Loaded:
     loader = _Loader(documents, ledger)
     loaded = await together(loader.load(group) for group in same.values())
     images = dict(zip(same, loaded, strict=True))
-    uses = tuple(_use(entry, image, ledger) for entry in entries if (image := images[_key(entry)]) is not None)
+    uses = tuple(
+        _use(entry, image, tags[entry.place.reference], ledger)
+        for entry in entries
+        if (image := images[_key(entry)]) is not None
+    )
     platforms: dict[str, set[Platform]] = {}
     for reference, platform in (
         *((entry.place.reference, entry.descriptor.platform) for entry in entries),
@@ -129,7 +134,7 @@ class _Loader:
             return None
 
 
-def _use(entry: Entry, image: LoadedImage, ledger: Ledger) -> Use:
+def _use(entry: Entry, image: LoadedImage, tag: str | None, ledger: Ledger) -> Use:
     """Return the image as one reference has it, with what that says of it checked."""
     check_descriptor(entry.descriptor, image.stored, entry.place, ledger)
     named, own = entry.descriptor.platform, image.config.platform if image.config else None
@@ -139,6 +144,7 @@ def _use(entry: Entry, image: LoadedImage, ledger: Ledger) -> Use:
     platform = named or own
     return Use(
         reference=entry.place.reference,
+        tag=tag,
         platform=normal(platform) if platform else None,
         image=image,
         late_copies=_late_copies(entry, image, ledger),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from buildonce.oci import Digest, Platform
 from buildonce.verify.comparing import Variant, by_platform, compare_cores, compare_path, files_at
 from buildonce.verify.cores import Content, CoreFile, contents, core_files
 from buildonce.verify.findings import Finding, Kind, Place, Remark
+from buildonce.verify.fitting import Fitted, check_fit, report_fit
 from buildonce.verify.images import LAYER_COMPRESSION, LoadedImage, Use, is_elsewhere
 from buildonce.verify.layers import Reading, ask_for_layers, read_layers
 from buildonce.verify.ledger import Ledger
@@ -29,11 +31,13 @@ class Checks(Struct, frozen=True, kw_only=True):
     """How closely to look.
 
     ``platforms`` are those that every reference must have, besides what its siblings have. ``core_paths`` are paths
-    that must hold the same in every variant. Unless ``is_quick`` every layer is read.
+    that must hold the same in every variant, ``unchecked`` are patterns of tags whose programs need not run. Unless
+    ``is_quick`` every layer is read.
     """
 
     platforms: tuple[Platform, ...] = ()
     core_paths: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     is_quick: bool = False
 
 
@@ -41,7 +45,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     """What was looked at, and what was found.
 
     ``blobs`` counts the layers that were read (or asked for), ``bytes`` what was read of them, ``compared`` the files
-    that were held against those of other variants.
+    that were held against those of other variants, ``fitted`` the images whose programs were checked.
     """
 
     references: tuple[str, ...]
@@ -52,6 +56,7 @@ class Verification(Struct, frozen=True, kw_only=True):
     blobs: int
     bytes: int
     compared: int
+    fitted: int
 
 
 async def verify_release(targets: Sequence[Target], checks: Checks, folder: Path, ledger: Ledger) -> Verification:
@@ -66,10 +71,10 @@ async def verify_release(targets: Sequence[Target], checks: Checks, folder: Path
     for image in images:
         _check_config(image, ledger)
     if checks.is_quick:
-        reading, compared = await ask_for_layers(images, ledger), 0
+        reading, seen = await ask_for_layers(images, ledger), _Seen()
     else:
         reading = await read_layers(images, folder, ledger)
-        compared = await asyncio.to_thread(_look_into, uses, checks, reading, ledger)
+        seen = await asyncio.to_thread(_look_into, uses, checks, reading, ledger)
     order = {reference: number for number, reference in enumerate(references)}
     return Verification(
         references=references,
@@ -79,8 +84,14 @@ async def verify_release(targets: Sequence[Target], checks: Checks, folder: Path
         is_quick=checks.is_quick,
         blobs=reading.blobs,
         bytes=reading.bytes,
-        compared=compared,
+        compared=seen.compared,
+        fitted=seen.fitted,
     )
+
+
+class _Seen(Struct, frozen=True, kw_only=True):
+    compared: int = 0
+    fitted: int = 0
 
 
 def _order(place: Place, order: Mapping[str, int]) -> tuple[int, str, str, str]:
@@ -115,8 +126,8 @@ def _check_config(image: LoadedImage, ledger: Ledger) -> None:
         ledger.find(Kind.HISTORY_COUNT, message, place, also=image.also)
 
 
-def _look_into(uses: Sequence[Use], checks: Checks, reading: Reading, ledger: Ledger) -> int:
-    """Check what can be seen only in the layers; return how many files were compared."""
+def _look_into(uses: Sequence[Use], checks: Checks, reading: Reading, ledger: Ledger) -> _Seen:
+    """Check what can be seen only in the layers."""
     layers = reading.layers
     of_image: dict[int, list[Use]] = {}
     for use in uses:
@@ -130,7 +141,8 @@ def _look_into(uses: Sequence[Use], checks: Checks, reading: Reading, ledger: Le
             whole.append((same, digests))
         elif any(map(is_elsewhere, image.manifest.layers)):
             ledger.remark("a layer is not kept in stores: the files of this image were not looked at", image.place)
-    variants = []
+    variants: list[Variant] = []
+    fitted: list[Fitted] = []
     for same, trees in walk_trees(whole, layers):
         if isinstance(trees, Clash):
             image = same[0].image
@@ -138,7 +150,21 @@ def _look_into(uses: Sequence[Use], checks: Checks, reading: Reading, ledger: Le
             ledger.find(kind, trees.reason.message, image.layer_place(trees.number), also=image.also)
         else:
             variants += [_variant(use, trees, layers, checks) for use in same]
-    return _compare(variants, checks, ledger)
+            fitted += _fitted(same, trees[-1], layers, checks)
+    order = {use.reference: number for number, use in enumerate(uses)}
+    report_fit(sorted(fitted, key=lambda one: _order(one.place, order)), ledger)
+    variants.sort(key=lambda one: _order(one.place, order))
+    return _Seen(compared=_compare(variants, checks, ledger), fitted=len(fitted))
+
+
+def _fitted(uses: Sequence[Use], tree: Tree, layers: Mapping[Digest, Layer], checks: Checks) -> Iterator[Fitted]:
+    """Yield the judgement on an image under each reference whose programs are to be checked."""
+    of_image = [layers[layer.digest] for layer in uses[0].image.manifest.layers]
+    for use in uses:
+        if any(fnmatchcase(use.tag or "", pattern) for pattern in checks.unchecked):
+            continue
+        if (fitted := check_fit(use, tree, of_image, checks.core_paths)) is not None:
+            yield fitted
 
 
 def _compare(variants: Sequence[Variant], checks: Checks, ledger: Ledger) -> int:
