@@ -143,6 +143,8 @@ def test_a_layout_that_others_wrote_has_images_without_tags(call: Call, layout: 
         pytest.param(["reg.example/x", "--platform", "arm64"], "not a platform", id="a platform without a system"),
         pytest.param(["reg.example/x", "--core", "bin/x"], "no absolute path", id="a relative path"),
         pytest.param(["reg.example/x", "--core", "/x", "--quick"], "exclude each other", id="files, but no layers"),
+        pytest.param(["reg.example/x", "--rebuild", "--quick"], "exclude each other", id="a build, but no layers"),
+        pytest.param(["reg.example/x", "-f", "Dockerfile"], "without --rebuild", id="a Dockerfile, but no build"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call: Call, arguments: list[str], said: str) -> None:

@@ -1,4 +1,4 @@
-"""`buildonce verify` on the real thing: what was shipped, copied, pushed by others, and damaged in a registry."""
+"""`buildonce verify` on the real thing: what was shipped, copied, pushed by others, damaged in a registry."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,45 @@ def test_what_plain_buildx_pushed_passes(host: Host, stories: Stories, repositor
     assert document["compared"] >= 1, "the program is in one place"
     mixed = verified(host, repository, f"{stories.repository}:claude", f"--platform={AMD64}", code=1)
     assert codes_of(mixed) == {"VERIFY-PLATFORM-MISSING"}, "an engine compiles to the same program"
+
+
+# What was shipped held against builds of the same Dockerfile.
+
+
+def rebuilt(stories: Stories, project: Path, *arguments: str, code: int = 0) -> Document:
+    """Verify what a project's Dockerfile should have made."""
+    asked = ("verify", "--json", "--rebuild", stories.repository, f"--platform={AMD64}", *arguments)
+    ran = replace(stories.project, folder=project).buildonce(*asked, timeout=500)
+    assert ran.code == code, ran.out + ran.err
+    found: Document = json.loads(ran.out)
+    return found
+
+
+def test_what_was_shipped_is_what_the_dockerfile_makes(stories: Stories) -> None:
+    """Every verdict is among them; an engine compiles and runs everything as the Dockerfile says."""
+    document = rebuilt(stories, stories.run_changed.project)
+    assert document["findings"] == []
+    assert document["rebuilt"] == len(VARIANTS)
+
+
+def test_what_was_shipped_is_not_what_another_dockerfile_makes(stories: Stories) -> None:
+    """The sources of an older release: another program everywhere, and another RUN in one variant."""
+    document = rebuilt(stories, stories.first.project, "--variant=claude,kiro", code=1)
+    assert codes_of(document) == {"VERIFY-REBUILD-DIFFERS"}
+    notes = {one["place"]["reference"].rpartition(":")[2]: "\n".join(one["notes"]) for one in document["findings"]}
+    assert sorted(notes) == ["claude", "kiro"]
+    assert "/usr/local/bin/family: content is sha256:" in notes["claude"]
+    assert "history" in notes["claude"]
+    assert "/opt/family/family: content is sha256:" in notes["kiro"]
+    assert "history" not in notes["kiro"]
+
+
+def test_a_dockerfile_that_cannot_be_built_is_told(stories: Stories, tmp_path: Path) -> None:
+    shutil.copytree(stories.run_changed.project, tmp_path / "family")
+    broken = replace(stories.project, folder=tmp_path / "family")
+    broken.edit("Dockerfile", "RUN mkdir -p /home/agent/.cursor", "RUN false && mkdir -p /home/agent/.cursor")
+    document = rebuilt(stories, broken.folder, "--variant=cursor", code=1)
+    assert codes_of(document) == {"VERIFY-REBUILD-FAILED"}
 
 
 # Damage in the storage of a registry: to the files of a release that nobody else has.

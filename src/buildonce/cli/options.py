@@ -25,48 +25,68 @@ class Asked:
     build_args: tuple[str, ...]
     build_contexts: tuple[str, ...]
     build_platform: str
-    cache: str | None
-    push: str | None
-    output: str | None
     tag: str
+    cache: str | None = None
+    push: str | None = None
+    output: str | None = None
+
+
+_PATH = click.Path(path_type=Path)
+_SOURCES = (
+    click.option("-f", "--file", "files", multiple=True, type=_PATH, metavar="DOCKERFILE",
+                 help="A Dockerfile; repeat it for several. [default: CONTEXT/Dockerfile]"),
+    click.option("--context", type=_PATH, metavar="DIR",
+                 help="The build context. [default: the current folder]"),
+    click.option("--variant", "variants", multiple=True, metavar="NAME",
+                 help="A variant to build; repeat it for several. [default: every final stage]"),
+    click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE",
+                 help="A build argument, as `docker build` takes it."),
+    click.option("--build-context", "build_contexts", multiple=True, metavar="NAME=VALUE",
+                 help="What stands in for a stage or image: a folder, docker-image://REFERENCE, "
+                      "oci-layout://PATH, Git or URL; as `docker buildx build` takes it."),
+    click.option("--build-platform", default="linux/amd64", show_default=True, metavar="OS/ARCH",
+                 help="What $BUILDPLATFORM means; the same on every machine that shares a cache."),
+)  # fmt: skip
+"""What an image is built from."""
+
+_PLATFORM = (
+    click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH",
+                 help="A target platform; repeat it or separate with commas. [default: this machine's]"),
+)  # fmt: skip
+_PLACES = (
+    click.option("--cache", metavar="STORE",
+                 help="Where cores and bases are kept: oci:DIR or a repository. "
+                      "[default: beside the images, else .buildonce/cache]"),
+    click.option("--push", "push", metavar="REPOSITORY", help="Ship to this repository."),
+    click.option("--output", metavar="oci:DIR", help="Ship to an OCI layout. [default: .buildonce/images]"),
+)  # fmt: skip
+_TAG = (
+    click.option("--tag", "tag", default="{variant}", show_default=True, metavar="TEMPLATE",
+                 help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}."),
+)  # fmt: skip
+_JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
 
 
 def project_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say what is built and where it goes; the command gets them as one `Asked`."""
+    return _collected(command, (*_SOURCES, *_PLATFORM, *_PLACES, *_TAG, *_JSON))
 
+
+def shipped_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say from what something was built that was shipped; the command gets them as one `Asked`.
+
+    It has a ``--platform`` of its own.
+    """
+    return _collected(command, (*_SOURCES, *_TAG, *_JSON))
+
+
+def _collected(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
     @functools.wraps(command)
-    def collected(**values: Any) -> None:  # noqa: ANN401  click passes what the options declare
+    def collected(**values: Any) -> Any:  # noqa: ANN401  click passes what the options declare
         names = [field.name for field in dataclasses.fields(Asked)]
-        command(Asked(**{name: values.pop(name) for name in names}), **values)
+        return command(Asked(**{name: values.pop(name) for name in names if name in values}), **values)
 
-    path = click.Path(path_type=Path)
-    for option in reversed(
-        (
-            click.option("-f", "--file", "files", multiple=True, type=path, metavar="DOCKERFILE",
-                         help="A Dockerfile; repeat it for several. [default: CONTEXT/Dockerfile]"),
-            click.option("--context", type=path, metavar="DIR",
-                         help="The build context. [default: the current folder]"),
-            click.option("--variant", "variants", multiple=True, metavar="NAME",
-                         help="A variant to build; repeat it for several. [default: every final stage]"),
-            click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH",
-                         help="A target platform; repeat it or separate with commas. [default: this machine's]"),
-            click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE",
-                         help="A build argument, as `docker build` takes it."),
-            click.option("--build-context", "build_contexts", multiple=True, metavar="NAME=VALUE",
-                         help="What stands in for a stage or image: a folder, docker-image://REFERENCE, "
-                              "oci-layout://PATH, Git or URL; as `docker buildx build` takes it."),
-            click.option("--build-platform", default="linux/amd64", show_default=True, metavar="OS/ARCH",
-                         help="What $BUILDPLATFORM means; the same on every machine that shares a cache."),
-            click.option("--cache", metavar="STORE",
-                         help="Where cores and bases are kept: oci:DIR or a repository. "
-                              "[default: beside the images, else .buildonce/cache]"),
-            click.option("--push", "push", metavar="REPOSITORY", help="Ship to this repository."),
-            click.option("--output", metavar="oci:DIR", help="Ship to an OCI layout. [default: .buildonce/images]"),
-            click.option("--tag", "tag", default="{variant}", show_default=True, metavar="TEMPLATE",
-                         help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}."),
-            click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        )
-    ):  # fmt: skip
+    for option in reversed(options):
         collected = option(collected)
     return collected
 

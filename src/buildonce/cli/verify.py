@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
+from buildonce.cli.options import Asked, shipped_options, split_commas
 from buildonce.errors import UsageError
 
 if TYPE_CHECKING:
+    from buildonce.events import Emit
+    from buildonce.run.building import Surroundings
     from buildonce.run.outcome import Traffic
-    from buildonce.verify.release import Checks, Verification
+    from buildonce.verify.release import Checks, Release, Verification
 
 _FOUND = 1
 
@@ -39,28 +43,37 @@ _FOUND = 1
     help="Accept programs that do not run in the images with this tag, which may be a pattern; repeat it.",
 )
 @click.option("--quick", is_flag=True, help="Read no layer: ask whether each is there with its size.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--rebuild", is_flag=True, help="Have an engine build every variant, and compare. The options below say from what."
+)
+@shipped_options
+@click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
 def verify(
+    asked: Asked,
     *,
     references: tuple[str, ...],
-    platforms: tuple[str, ...],
     core_paths: tuple[str, ...],
     unchecked: tuple[str, ...],
     quick: bool,
+    rebuild: bool,
+    verbose: bool,
     as_json: bool,
 ) -> int:
     """Check that a release is complete and whole, that every variant has the same core, and that it runs there.
 
     REF is oci:DIR or registry/repository, with :TAG (which may be a pattern such as '*-1.4.2') or @DIGEST; without
     either, all tags there. All REFs together are taken for one release. The exit code is 1 if something is wrong.
-    """
+    """  # fmt: skip
     import asyncio
 
+    from buildonce.cli.wiring import progress
     from buildonce.report.documents import print_document
     from buildonce.report.verifications import render_verification, verification_document
 
-    checks = _checks(platforms, core_paths, unchecked, quick=quick)
-    done, traffic = asyncio.run(_verify(references, checks))
+    _refuse_nonsense(asked, core_paths, quick=quick, rebuild=rebuild)
+    checks = _checks(asked, core_paths, unchecked, quick=quick)
+    emit = progress(verbose=verbose)
+    done, traffic = asyncio.run(_verify(references, checks, asked if rebuild else None, emit))
     if as_json:
         print_document(verification_document(done, traffic))
     else:
@@ -68,41 +81,67 @@ def verify(
     return _FOUND if done.findings else 0
 
 
-def _checks(
-    platforms: tuple[str, ...], core_paths: tuple[str, ...], unchecked: tuple[str, ...], *, quick: bool
-) -> Checks:
-    from buildonce.cli.options import split_commas
-    from buildonce.oci import parse_platform
-    from buildonce.verify.release import Checks
-
-    if quick and core_paths:
-        raise UsageError("--core and --quick exclude each other", help="files are compared by reading layers")
+def _refuse_nonsense(asked: Asked, core_paths: tuple[str, ...], *, quick: bool, rebuild: bool) -> None:
+    if quick and (core_paths or rebuild):
+        option = "--core" if core_paths else "--rebuild"
+        raise UsageError(f"{option} and --quick exclude each other", help="files are compared by reading layers")
     relative = next((path for path in core_paths if not path.startswith("/")), None)
     if relative is not None:
         raise UsageError(f"`--core {relative}` is no absolute path", help="name it as it is in the image")
+    project = (asked.files, asked.context, asked.variants, asked.build_args, asked.build_contexts)
+    if any(project) and not rebuild:
+        raise UsageError(
+            "options that say what images are built from have no meaning without --rebuild",
+            help="add --rebuild, or leave them out: images are verified without their project",
+        )
+
+
+def _checks(asked: Asked, core_paths: tuple[str, ...], unchecked: tuple[str, ...], *, quick: bool) -> Checks:
+    from buildonce.oci import parse_platform
+    from buildonce.verify.release import Checks
+
     return Checks(
-        platforms=tuple(sorted({parse_platform(text) for text in split_commas(platforms)})),
+        platforms=tuple(sorted({parse_platform(text) for text in split_commas(asked.platforms)})),
         core_paths=core_paths,
         unchecked=split_commas(unchecked),
         is_quick=quick,
     )
 
 
-async def _verify(references: tuple[str, ...], checks: Checks) -> tuple[Verification, Traffic]:
-    import os
+async def _verify(
+    references: tuple[str, ...], checks: Checks, asked: Asked | None, emit: Emit
+) -> tuple[Verification, Traffic]:
+    from functools import partial
 
+    from buildonce.cli.wiring import surroundings, unused_places
     from buildonce.run.outcome import Traffic
-    from buildonce.run.state import State, state_folder
-    from buildonce.store.registry import RegistrySession, options_from_environment
     from buildonce.verify.ledger import Ledger
     from buildonce.verify.references import find_all_targets
     from buildonce.verify.release import verify_release
 
-    environment = dict(os.environ)
     ledger = Ledger()
-    async with RegistrySession(options_from_environment(environment)) as session:
-        targets = await find_all_targets(references, session, ledger)
-        with State(state_folder(environment)).work_folder() as folder:
-            done = await verify_release(targets, checks, folder, ledger)
+    async with surroundings(unused_places(), emit) as (around, _):
+        targets = await find_all_targets(references, around.session, ledger)
+        is_whole = not all(target.is_chosen for target in targets)
+        rebuild = partial(_rebuild, asked, around, is_whole=is_whole) if asked else None
+        with around.state.work_folder() as folder:
+            done = await verify_release(targets, checks, folder, ledger, rebuild=rebuild)
+    session = around.session
     traffic = Traffic(requests=sum(session.requests.values()), bytes_up=session.bytes_up, bytes_down=session.bytes_down)
     return done, traffic
+
+
+async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_whole: bool) -> int:
+    """Build what was shipped from the project, for the platforms that are demanded or that were shipped."""
+    from buildonce.cli.wiring import make_request, open_project, tag_field
+    from buildonce.run.building import Options
+    from buildonce.run.planned import plan_project
+    from buildonce.run.rebuilding import rebuild_release
+    from buildonce.ship.tags import expand_tags
+
+    shipped = {str(use.platform) for use in release[0] if use.platform}
+    project = open_project(asked)
+    request = make_request(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))), project)
+    planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+    options = Options(tags=expand_tags(asked.tag, planned.plan.variants, tag_field(asked)))
+    return await rebuild_release(planned, options, around, release, is_whole=is_whole)

@@ -85,6 +85,12 @@ def find_places(asked: Asked) -> Places:
     return Places(target=target, cache=LayoutLocation(own / "cache"))
 
 
+def unused_places() -> Places:
+    """Return places for a run that ships nothing and keeps nothing."""
+    nowhere = LayoutLocation(Path(OWN_FOLDER))
+    return Places(target=nowhere, cache=nowhere)
+
+
 def keep_out_of_git(places: Places, asked: Asked) -> None:
     """Make the project's own folder, if something goes there, so that Git passes it over."""
     own = (asked.context or Path()) / OWN_FOLDER

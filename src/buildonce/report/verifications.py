@@ -79,6 +79,8 @@ def _summary(done: Verification, traffic: Traffic) -> Iterator[str]:
         yield f"read {count(done.blobs, 'layer')}, {render_size(done.bytes)}"
         compared, fitted = count(done.compared, "file"), count(done.fitted, "image")
         yield f"compared {compared} between variants, and checked in {fitted} whether programs run"
+    if done.rebuilt:
+        yield f"compared {count(done.rebuilt, 'image')} with a build"
     yield f"{count(traffic.requests, 'request')}, {render_size(traffic.bytes_down)} down"
 
 
@@ -106,6 +108,7 @@ def verification_document(done: Verification, traffic: Traffic) -> VerificationD
         bytes_read=done.bytes,
         compared=done.compared,
         fitted=done.fitted,
+        rebuilt=done.rebuilt,
         requests=traffic.requests,
         bytes_down=traffic.bytes_down,
     )

@@ -212,7 +212,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     ``layers`` counts those that were read (or asked for, if ``quick``), ``bytes_read`` what was read of them from disks
     and registries, ``compared`` the files that were held against those of other variants, ``fitted`` the images whose
-    programs were checked.
+    programs were checked, ``rebuilt`` those that were compared with a build.
     """
 
     schema: str = VERIFICATION_SCHEMA
@@ -226,6 +226,7 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     bytes_read: int
     compared: int
     fitted: int
+    rebuilt: int
     requests: int
     bytes_down: int
 

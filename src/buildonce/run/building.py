@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -86,25 +87,13 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
     with around.state.work_folder() as folder:
         async with _publisher(target, around.state) as publisher, AsyncExitStack() as pushing:
             async with Tasks() as tasks:
-                shop = Workshop(
-                    project=planned.project,
-                    request=planned.request,
-                    graphs=planned.graphs,
-                    images=planned.images,
-                    plan=planned.plan,
-                    state=around.state,
-                    cache=around.cache,
-                    open_repository=around.open_repository,
+                shop = open_workshop(
+                    planned,
+                    options,
+                    around,
                     folder=folder,
-                    layers=LayerReader(folder),
-                    parts=Parts(folder),
-                    accountant=Accountant(planned.request, planned.graphs, planned.images),
-                    emit=around.emit,
                     tasks=tasks,
                     find_engine=partial(_find_engine, around, tasks),
-                    core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
-                    epoch=options.epoch,
-                    may_compile=options.may_compile,
                 )
                 ready = await _make_images(shop, publisher, options)
                 warnings = require_fit((one.node, one.fit) for one in ready)
@@ -130,6 +119,38 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
         ),
         seconds=watch.total(),
         warnings=(*planned.plan.warnings, *warnings),
+    )
+
+
+def open_workshop(
+    planned: Planned,
+    options: Options,
+    around: Surroundings,
+    *,
+    folder: Path,
+    tasks: Tasks,
+    find_engine: Callable[[], Awaitable[Engine]],
+) -> Workshop:
+    """Return the tools of a run whose files are in ``folder``, while ``tasks`` are running."""
+    return Workshop(
+        project=planned.project,
+        request=planned.request,
+        graphs=planned.graphs,
+        images=planned.images,
+        plan=planned.plan,
+        state=around.state,
+        cache=around.cache,
+        open_repository=around.open_repository,
+        folder=folder,
+        layers=LayerReader(folder),
+        parts=Parts(folder),
+        accountant=Accountant(planned.request, planned.graphs, planned.images),
+        emit=around.emit,
+        tasks=tasks,
+        find_engine=find_engine,
+        core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
+        epoch=options.epoch,
+        may_compile=options.may_compile,
     )
 
 

@@ -40,6 +40,8 @@ class Kind(Enum):
     CORE_MISSING = "VERIFY-CORE-MISSING"
     CORE_DIFFERS = "VERIFY-CORE-DIFFERS"
     UNFIT = "VERIFY-UNFIT"
+    REBUILD_FAILED = "VERIFY-REBUILD-FAILED"
+    REBUILD_DIFFERS = "VERIFY-REBUILD-DIFFERS"
 
 
 class Meaning(Struct, frozen=True):
@@ -246,5 +248,15 @@ MEANINGS: Mapping[Kind, Meaning] = {
         "a file of a core cannot run in the image that has it",
         "the container ends as soon as it starts, or when it calls the program",
         "compile it for this platform and this base; [docs/fit.md](../../fit.md) has what is checked",
+    ),
+    Kind.REBUILD_FAILED: Meaning(
+        "an engine cannot build the variant from its Dockerfile",
+        "nobody can tell whether what was shipped is what the Dockerfile makes",
+        "the engine's last lines say what failed; `docker buildx build --target` tries it alone",
+    ),
+    Kind.REBUILD_DIFFERS: Meaning(
+        "what was shipped is not what an engine makes of the Dockerfile",
+        "what runs is not what the source says: another commit, another base, other arguments, or a mistake",
+        "check out what was shipped and give the same arguments; what then still differs cannot be built twice alike",
     ),
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -45,7 +46,8 @@ class Verification(Struct, frozen=True, kw_only=True):
     """What was looked at, and what was found.
 
     ``blobs`` counts the layers that were read (or asked for), ``bytes`` what was read of them, ``compared`` the files
-    that were held against those of other variants, ``fitted`` the images whose programs were checked.
+    that were held against those of other variants, ``fitted`` the images whose programs were checked, ``rebuilt`` those
+    that were compared with a build.
     """
 
     references: tuple[str, ...]
@@ -57,12 +59,22 @@ class Verification(Struct, frozen=True, kw_only=True):
     bytes: int
     compared: int
     fitted: int
+    rebuilt: int = 0
 
 
-async def verify_release(targets: Sequence[Target], checks: Checks, folder: Path, ledger: Ledger) -> Verification:
+Release: TypeAlias = tuple[Sequence[Use], Reading, Ledger]
+"""The images of a release, what was read of their layers, and where findings go."""
+
+Rebuild: TypeAlias = Callable[[Release], Awaitable[int]]
+"""Compares images with what they were made from; returns how many."""
+
+
+async def verify_release(
+    targets: Sequence[Target], checks: Checks, folder: Path, ledger: Ledger, *, rebuild: Rebuild | None = None
+) -> Verification:
     """Return what is found of ``targets``, which are taken for one release; ``folder`` is for files on the way.
 
-    Raises `StoreError` when a store cannot be asked.
+    Raises `StoreError` when a store cannot be asked, and what ``rebuild`` raises.
     """
     loaded = await load_images(targets, ledger)
     uses, references = loaded.uses, tuple(target.name for target in targets)
@@ -75,6 +87,7 @@ async def verify_release(targets: Sequence[Target], checks: Checks, folder: Path
     else:
         reading = await read_layers(images, folder, ledger)
         seen = await asyncio.to_thread(_look_into, uses, checks, reading, ledger)
+    rebuilt = await rebuild((uses, reading, ledger)) if rebuild and uses else 0
     order = {reference: number for number, reference in enumerate(references)}
     return Verification(
         references=references,
@@ -86,6 +99,7 @@ async def verify_release(targets: Sequence[Target], checks: Checks, folder: Path
         bytes=reading.bytes,
         compared=seen.compared,
         fitted=seen.fitted,
+        rebuilt=rebuilt,
     )
 
 
