@@ -91,8 +91,8 @@ class _Judge:
     def loader_for(self, elf: Elf) -> Loader | None:
         """Return the loader of the image that a library is likely loaded by: one of its own kind, if there is one."""
         loaders = [
-            loader_of(self.world, found, found.path)
-            for found in self.world.loaders()
+            loader_of(self.world, found, name)
+            for name, found in self.world.loaders()
             if found.abi and elf.abi and found.abi.works_with(elf.abi)
         ]
         wanted = LoaderKind.MUSL if wording.is_for_musl(elf) else LoaderKind.GLIBC
@@ -100,7 +100,7 @@ class _Judge:
 
     def process(self, file: LateFile, process: Process, loader: Loader) -> Iterator[Finding]:
         for missing in process.missing:
-            kind = Kind.INTERPRETER if missing.name.startswith(wording.MUSL_LIBRARY) else Kind.LIBRARY
+            kind = Kind.INTERPRETER if wording.is_musl(missing.name) else Kind.LIBRARY
             finding = self.finding(kind, file, wording.library(self.world, missing, file.path))
             yield replace(finding, severe=not missing.name.startswith(_GIVEN_LATER))
         for old in process.too_old:

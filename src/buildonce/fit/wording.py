@@ -14,15 +14,18 @@ from buildonce.fit.search import Loader
 from buildonce.fit.world import Found, World, is_glibc_loader
 from buildonce.oci import Platform
 
-MUSL_LIBRARY = "libc.musl-"
-
 _Words = tuple[str, str, str]
 _VERSION = re.compile(r"(.+?)_([0-9]+(?:\.[0-9]+)*)")
 
 
+def is_musl(name: str) -> bool:
+    """Say whether a library is musl itself: Alpine gives it a name of its own."""
+    return name.startswith("libc.musl-") or name == "libc.so"
+
+
 def is_for_musl(elf: Elf) -> bool:
     """Say whether a file was linked with musl."""
-    return any(name.startswith(MUSL_LIBRARY) or name == "libc.so" for name in elf.needed)
+    return any(is_musl(name) for name in elf.needed)
 
 
 def is_for_glibc(elf: Elf) -> bool:
@@ -69,12 +72,12 @@ def interpreter(world: World, elf: Elf, found: Found | None) -> _Words:
             "compile it for the ABI of the base, or use another base",
         )
     wanted = posixpath.basename(elf.interpreter or "")
-    loaders = sorted({one.path for one in world.loaders()})
+    loaders = sorted(name for name, _ in world.loaders())
     there = f"the image has `{loaders[0]}`" if loaders else "the image has no C library"
     if wanted.startswith("ld-musl-"):
         cure = "link it statically, compile it on a base with glibc, or use a base with musl"
         return says, f"{there}, not musl", cure
-    if loaders and not any(is_glibc_loader(one) for one in world.loaders()):
+    if loaders and not any(is_glibc_loader(one) for _, one in world.loaders()):
         cure = "compile it on a base with musl, link it statically, install `gcompat`, or use a base with glibc"
         return f"{says} of glibc", f"{there}, which is musl", cure
     cure = "link it statically, or use a base that has the loader"
@@ -88,7 +91,7 @@ def library(world: World, missing: Missing, path: str) -> _Words:
     if missing.unfit is not None and missing.unfit.abi is not None:
         has = f"`{missing.unfit.path}` is for {name_abi(missing.unfit.abi)}"
         return says, has, f"bring a `{name}` for the program's machine"
-    if name.startswith(MUSL_LIBRARY):
+    if is_musl(name):
         return says, "the image has no musl", "compile it on a base with glibc, or use a base with musl"
     elsewhere = next(iter(world.named(name)), None)
     if elsewhere is not None:

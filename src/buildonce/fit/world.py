@@ -90,12 +90,17 @@ class World:
         """The directories of PATH."""
         return tuple(one for one in self.image.settings.environment.get("PATH", DEFAULT_PATH).split(":") if one)
 
-    def loaders(self) -> Iterator[Found]:
-        """Yield the loaders of C libraries that the image has."""
-        for path in (*self.offer.files, *self._late):
-            found = self._at(path)
-            if found and found.abi and is_loader(found):
-                yield found
+    def loaders(self) -> Iterator[tuple[str, Found]]:
+        """Yield the loaders of C libraries that the image has, each by a path that names it."""
+        seen: set[str] = set()
+        for path in (*self.offer.links, *self.offer.files, *self.image.late):
+            named = is_musl_loader(path)
+            found = self.find(f"/{path}") if named or path not in self.offer.links else None
+            if found is None or found.abi is None or found.path in seen:
+                continue
+            if named or is_glibc_loader(found) or found.soname.startswith("libc.musl-"):
+                seen.add(found.path)
+                yield f"/{path}", found
 
     def named(self, name: str) -> Iterator[Found]:
         """Yield the libraries anywhere in the image that have a name, or call themselves so."""
@@ -150,11 +155,6 @@ class World:
             versions=piece.versions,
             directories=piece.directories,
         )
-
-
-def is_loader(found: Found) -> bool:
-    """Say whether a library is glibc's loader, or musl's, which is its C library at the same time."""
-    return is_glibc_loader(found) or is_musl_loader(found.path) or found.soname.startswith("libc.musl-")
 
 
 def is_glibc_loader(found: Found) -> bool:
