@@ -263,3 +263,18 @@ def test_findings_are_named_once_with_all_images() -> None:
     found = only(findings_of(GLIBC, {"bin/tool": NEW}))
     located = [Located(finding=found, variant=name, place=place) for place in ("p1", "p2") for name in ("a", "b")]
     assert group_findings(located) == ((found, "`a`, `b` (p1; p2)"),)
+
+
+def test_a_library_that_takes_the_place_of_one_of_the_base_is_judged() -> None:
+    late = {"usr/lib/x86_64-linux-gnu/libm.so.6": foreign(soname="libm.so.6")}
+    assert only(findings_of(GLIBC, late)).severe
+
+
+def test_many_libraries_are_judged_in_a_time_that_grows_with_their_number() -> None:
+    """Hundreds of libraries that lack one, on a base with more: each is looked up, not searched for."""
+    base: dict[str, bytes | str] = dict(GLIBC)
+    base |= {f"usr/share/x/lib{number}.so": make_elf(soname=f"lib{number}.so.1") for number in range(600)}
+    late: Files = {f"site/m{number}.so": make_elf(needed=[f"libgone{number}.so.1"]) for number in range(300)}
+    found = findings_of(base, late)
+    assert len(found) == 300
+    assert not any(one.severe for one in found)

@@ -54,9 +54,13 @@ class _Segment(Struct, frozen=True):
 
 def read_runnable(read: ReadAt, size: int) -> Runnable | None:
     """Return what a file of ``size`` bytes is, if it can be run or loaded: an ELF file or a script."""
-    head = read(0, _LINE_LIMIT)
+
+    def read_within(offset: int, length: int) -> bytes:
+        return read(offset, length) if offset < size else b""
+
+    head = read_within(0, _LINE_LIMIT)
     if head.startswith(MAGIC):
-        return _read_elf(read, size)
+        return _read_elf(read_within, size)
     return _read_script(head) if head.startswith(b"#!") else None
 
 

@@ -81,7 +81,7 @@ class _Judge:
         if found := self.machine(file, elf):
             yield found
             return
-        if self.image.offer is None or elf.abi is None or file.path in self.image.offer.files:
+        if self.image.offer is None or elf.abi is None:
             return
         loader = self.loader_for(elf)
         if loader is None:
@@ -92,7 +92,7 @@ class _Judge:
         """Return the loader of the image that a library is likely loaded by: one of its own kind, if there is one."""
         loaders = [
             loader_of(self.world, found, name)
-            for name, found in self.world.loaders()
+            for name, found in self.world.loaders
             if found.abi and elf.abi and found.abi.works_with(elf.abi)
         ]
         wanted = LoaderKind.MUSL if wording.is_for_musl(elf) else LoaderKind.GLIBC

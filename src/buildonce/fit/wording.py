@@ -72,12 +72,12 @@ def interpreter(world: World, elf: Elf, found: Found | None) -> _Words:
             "compile it for the ABI of the base, or use another base",
         )
     wanted = posixpath.basename(elf.interpreter or "")
-    loaders = sorted(name for name, _ in world.loaders())
+    loaders = sorted(name for name, _ in world.loaders)
     there = f"the image has `{loaders[0]}`" if loaders else "the image has no C library"
     if wanted.startswith("ld-musl-"):
         cure = "link it statically, compile it on a base with glibc, or use a base with musl"
         return says, f"{there}, not musl", cure
-    if loaders and not any(is_glibc_loader(one) for _, one in world.loaders()):
+    if loaders and not any(is_glibc_loader(one) for _, one in world.loaders):
         cure = "compile it on a base with musl, link it statically, install `gcompat`, or use a base with glibc"
         return f"{says} of glibc", f"{there}, which is musl", cure
     cure = "link it statically, or use a base that has the loader"
@@ -93,7 +93,7 @@ def library(world: World, missing: Missing, path: str) -> _Words:
         return says, has, f"bring a `{name}` for the program's machine"
     if is_musl(name):
         return says, "the image has no musl", "compile it on a base with glibc, or use a base with musl"
-    elsewhere = next(iter(world.named(name)), None)
+    elsewhere = world.named(name)
     if elsewhere is not None:
         directory = posixpath.dirname(elsewhere.path)
         listed = directory in world.offer.listed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
@@ -90,30 +90,40 @@ class World:
         """The directories of PATH."""
         return tuple(one for one in self.image.settings.environment.get("PATH", DEFAULT_PATH).split(":") if one)
 
-    def loaders(self) -> Iterator[tuple[str, Found]]:
-        """Yield the loaders of C libraries that the image has, each by a path that names it."""
-        seen: set[str] = set()
-        for path in (*self.offer.links, *self.offer.files, *self.image.late):
-            named = is_musl_loader(path)
-            found = self.find(f"/{path}") if named or path not in self.offer.links else None
-            if found is None or found.abi is None or found.path in seen:
+    @cached_property
+    def loaders(self) -> tuple[tuple[str, Found], ...]:
+        """The loaders of C libraries that the image has, each by a path that names it."""
+        found: dict[str, tuple[str, Found]] = {}
+        for path in self._paths:
+            one = self.find(f"/{path}") if is_musl_loader(path) or path not in self.offer.links else None
+            if one is None or one.abi is None or one.path in found:
                 continue
-            if named or is_glibc_loader(found) or found.soname.startswith("libc.musl-"):
-                seen.add(found.path)
-                yield f"/{path}", found
+            if is_musl_loader(path) or is_glibc_loader(one) or one.soname.startswith("libc.musl-"):
+                found[one.path] = (f"/{path}", one)
+        return tuple(found.values())
 
-    def named(self, name: str) -> Iterator[Found]:
-        """Yield the libraries anywhere in the image that have a name, or call themselves so."""
-        links = (path for path in self.offer.links if path.endswith(f"/{name}"))
-        for path in dict.fromkeys((*self._late, *self.offer.files, *links)):
-            found = self.find(f"/{path}")
-            if found and (posixpath.basename(path) == name or found.soname == name):
-                yield found
+    def named(self, name: str) -> Found | None:
+        """Return a library anywhere in the image that has a name, or calls itself so."""
+        return next((found for path in self._names.get(name, ()) if (found := self.find(f"/{path}"))), None)
 
     def libraries_like(self, stem: str) -> tuple[str, ...]:
         """Return the names of libraries in the image that begin with ``stem``."""
-        names = {posixpath.basename(path) for path in (*self.offer.files, *self.offer.links, *self._late)}
-        return tuple(sorted(name for name in names if name.startswith(f"{stem}.so")))
+        return tuple(sorted(name for name in self._names if name.startswith(f"{stem}.so")))
+
+    @cached_property
+    def _paths(self) -> tuple[str, ...]:
+        """Where something may be found; links first, since what they are called says what their targets are."""
+        return tuple(dict.fromkeys((*self.offer.links, *self._late, *self.offer.files)))
+
+    @cached_property
+    def _names(self) -> Mapping[str, tuple[str, ...]]:
+        """The paths by what they, and the libraries there, are called."""
+        names: dict[str, tuple[str, ...]] = {}
+        for path in self._paths:
+            found = self._at(path)
+            for name in {posixpath.basename(path), found.soname if found else ""} - {""}:
+                names[name] = (*names.get(name, ()), path)
+        return names
 
     def _resolve(self, path: str) -> str | None:
         try:
