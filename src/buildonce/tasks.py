@@ -36,6 +36,22 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     return [task.result() for task in running]
 
 
+async def to_the_end(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine to its end, however often the caller is cancelled meanwhile; the caller is cancelled after it."""
+    task = asyncio.ensure_future(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first failure in a group of failures that is not a group."""
     error: BaseException = group

@@ -8,6 +8,8 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from buildonce.tasks import to_the_end
+
 _GRACE = 5.0
 _LONGEST_LINE = 1 << 20
 
@@ -34,7 +36,7 @@ async def run_process(argv: Sequence[str], *, environment: Mapping[str, str], on
         return await process.wait()
     finally:
         if process.returncode is None:
-            await _end(process)
+            await to_the_end(_end(process))
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -97,7 +97,8 @@ class Workshop:
         task = self._once.get((kind, key))
         if task is None:
             task = self._once[(kind, key)] = self.tasks.create_task(make())
-        result: _T = await task
+        # Whoever gives up asking does not end it for the others.
+        result: _T = await asyncio.shield(task)
         return result
 
     @asynccontextmanager
