@@ -137,6 +137,12 @@ class DoesNotFit(Error):
     code = "FIT"
 
 
+class StaleRelease(Error):
+    """A staged release is older than what its tags point to by now."""
+
+    code = "STALE-RELEASE"
+
+
 class NotCompiled(Error):
     """A core is missing and compiling was forbidden."""
 

@@ -35,7 +35,15 @@ OUTCOME = Outcome(
             pushed=True,
         ),
     ),
-    tags=(TagResult(variant="claude", tag="claude", digest=DIGEST, outcome=TagOutcome.MOVED),),
+    tags=(
+        TagResult(
+            target="registry.example/acme/family",
+            variant="claude",
+            tag="claude",
+            digest=DIGEST,
+            outcome=TagOutcome.MOVED,
+        ),
+    ),
     engine_runs=(EngineRun(activity=Activity.COMPILE, node="builder linux/arm64", seconds=1.25),),
     traffic=Traffic(requests=53, bytes_up=20_050_000, bytes_down=0),
     seconds={"make": 1.3, "ship": 0.2, "total": 1.5},

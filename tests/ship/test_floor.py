@@ -23,7 +23,7 @@ from buildonce.store.registry.capabilities import Capabilities, CapabilityTable
 from tests.e2e.harness import load_host
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.sessions import new_session
-from tests.ship.test_publication import image
+from tests.ship.releases import image
 
 ARCHITECTURES = ("amd64", "arm64", "riscv64", "s390x")
 EMPTY = Receipt(target="test")

@@ -9,58 +9,18 @@ import pytest
 from msgspec import structs
 
 from buildonce.errors import IntegrityError, StoreError
-from buildonce.oci import (
-    DOCKER_MANIFEST,
-    OCI_CONFIG,
-    OCI_LAYER_GZIP,
-    OCI_MANIFEST,
-    Descriptor,
-    Manifest,
-    MediaType,
-    Platform,
-    decode_index,
-    digest_of,
-    encode_json,
-)
+from buildonce.oci import DOCKER_MANIFEST, decode_index, digest_of
 from buildonce.reference import Repository
 from buildonce.ship.late_copies import LATE_COPIES, LateCopy, read_late_copies
 from buildonce.ship.publication import Publisher, TagOutcome
 from buildonce.ship.receipts import Receipt, Receipts
-from buildonce.ship.release import Image, Release, index_images
+from buildonce.ship.release import Release, index_images
 from buildonce.store.layout import LayoutStore
-from buildonce.store.protocol import Blob, Outcome, Store
+from buildonce.store.protocol import Outcome, Store
 from buildonce.store.registry import RegistryStore
-from buildonce.store.streams import blob_of_bytes
 from tests.fakes.registry import FakeRegistry, status
 from tests.fakes.sessions import new_session
-
-PLATFORMS = (Platform(os="linux", architecture="amd64"), Platform(os="linux", architecture="arm64"))
-EMPTY = Receipt(target="test")
-
-
-def blob(text: str, media_type: MediaType = OCI_LAYER_GZIP) -> Blob:
-    return blob_of_bytes(text.encode(), media_type)
-
-
-def image(variant: str, platform: Platform, core: str) -> Image:
-    """An image with a base layer per platform, a core layer per platform, and a config of its own."""
-    base, late = blob(f"base {platform}"), blob(f"{core} {platform}")
-    config = blob(f'{{"variant": "{variant} {platform} {core}"}}', OCI_CONFIG)
-    content = encode_json(
-        Manifest(media_type=OCI_MANIFEST, config=config.descriptor, layers=(base.descriptor, late.descriptor))
-    )
-    descriptor = Descriptor(media_type=OCI_MANIFEST, digest=digest_of(content), size=len(content))
-    return Image(platform=platform, manifest=content, descriptor=descriptor, new=(late, config), shared=(base,))
-
-
-def release(*variants: str, core: str = "core 1") -> Release:
-    """A release of these variants; ``name=core`` gives a variant another core."""
-    indexes = []
-    for text in variants:
-        name, _, own = text.partition("=")
-        images = tuple(image(name, platform, own or core) for platform in PLATFORMS)
-        indexes.append(index_images(name, (name,), images))
-    return Release(indexes=tuple(indexes))
+from tests.ship.releases import EMPTY, PLATFORMS, image, release
 
 
 @pytest.fixture

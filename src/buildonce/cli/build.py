@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -25,10 +25,18 @@ if TYPE_CHECKING:
     metavar="VARIANT",
     help="Ship this variant even if its programs do not run on its base; repeat it for several.",
 )
+@click.option("--stage", is_flag=True, help="Publish by digest, move no tag, and print the record for `release`.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
 def build(
-    asked: Asked, *, as_json: bool, no_compile: bool, unchecked: tuple[str, ...], dry_run: bool, verbose: bool
+    asked: Asked,
+    *,
+    as_json: bool,
+    no_compile: bool,
+    unchecked: tuple[str, ...],
+    stage: bool,
+    dry_run: bool,
+    verbose: bool,
 ) -> None:
     """Build every variant and ship the family.
 
@@ -45,17 +53,34 @@ def build(
     from buildonce.report.outcomes import outcome_document, render_outcome
 
     emit = progress(verbose=verbose)
-    outcome = asyncio.run(_build(asked, emit, may_compile=not no_compile, unchecked=unchecked))
+    how = _How(may_compile=not no_compile, unchecked=unchecked, stage_only=stage)
+    outcome = asyncio.run(_build(asked, emit, how))
+    if outcome.record is not None:
+        from buildonce.ship.record import encode_record
+
+        click.echo(render_outcome(outcome), err=True)
+        click.echo(encode_record(outcome.record), nl=False)
+        return
     print_document(outcome_document(outcome)) if as_json else click.echo(render_outcome(outcome))
 
 
-async def _build(asked: Asked, emit: Emit, *, may_compile: bool, unchecked: tuple[str, ...]) -> Outcome:
+class _How(NamedTuple):
+    """The options that say how the build goes."""
+
+    may_compile: bool
+    unchecked: tuple[str, ...]
+    stage_only: bool
+
+
+async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
     from buildonce.cli.wiring import (
         find_places,
         keep_out_of_git,
         known_variants,
         make_request,
         open_project,
+        open_targets,
+        places_of_variants,
         source_date_epoch,
         surroundings,
         tag_field,
@@ -69,14 +94,18 @@ async def _build(asked: Asked, emit: Emit, *, may_compile: bool, unchecked: tupl
     request = make_request(asked, project)
     places = find_places(asked)
     keep_out_of_git(places, asked)
-    async with surroundings(places, emit) as (around, target):
+    async with surroundings(places, emit) as around:
         planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
         for warning in planned.plan.warnings:
             emit(Warned(message=warning))
+        locations = places_of_variants(places, planned.plan.variants, asked)
+        targets = open_targets(locations, around.session)
+        names = {variant: str(place) for variant, place in locations.items()}
         options = Options(
-            tags=expand_tags(asked.tag, planned.plan.variants, tag_field(asked)),
+            tags=expand_tags(asked.tag_templates, names, tag_field(asked)),
             epoch=source_date_epoch(os.environ),
-            may_compile=may_compile,
-            unchecked=known_variants(unchecked, planned.plan.variants, "--no-fit-check"),
+            may_compile=how.may_compile,
+            unchecked=known_variants(how.unchecked, planned.plan.variants, "--no-fit-check"),
+            stage_only=how.stage_only,
         )
-        return await build_project(planned, options, around, target)
+        return await build_project(planned, options, around, targets)

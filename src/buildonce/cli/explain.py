@@ -87,7 +87,7 @@ async def _explain(asked: Asked, names: tuple[str, ...], other: Other) -> tuple[
     project = open_project(asked)
     request = make_request(asked, project)
     emit = progress(verbose=False)
-    async with surroundings(find_places(asked), emit) as (around, _):
+    async with surroundings(find_places(asked), emit) as around:
         planned = await plan_project(
             project, request, open_repository=around.open_repository, state=around.state, resolve=resolve_or_name
         )

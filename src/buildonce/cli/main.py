@@ -16,6 +16,7 @@ from buildonce import __version__
 from buildonce.cli.build import build
 from buildonce.cli.explain import explain
 from buildonce.cli.plan import plan
+from buildonce.cli.release import release
 from buildonce.cli.verify import verify
 from buildonce.errors import DockerfileError, Error
 
@@ -36,6 +37,7 @@ main.add_command(plan)
 main.add_command(build)
 main.add_command(explain)
 main.add_command(verify)
+main.add_command(release)
 
 
 def run() -> None:

@@ -25,10 +25,15 @@ class Asked:
     build_args: tuple[str, ...]
     build_contexts: tuple[str, ...]
     build_platform: str
-    tag: str
+    tags: tuple[str, ...]
     cache: str | None = None
     push: str | None = None
     output: str | None = None
+
+    @property
+    def tag_templates(self) -> tuple[str, ...]:
+        """How tags are made."""
+        return self.tags or ("{variant}",)
 
 
 _PATH = click.Path(path_type=Path)
@@ -57,12 +62,14 @@ _PLACES = (
     click.option("--cache", metavar="STORE",
                  help="Where cores and bases are kept: oci:DIR or a repository. "
                       "[default: beside the images, else .buildonce/cache]"),
-    click.option("--push", "push", metavar="REPOSITORY", help="Ship to this repository."),
+    click.option("--push", "push", metavar="REPOSITORY",
+                 help="Ship to this repository; with {variant} in it, each variant to one of its own."),
     click.option("--output", metavar="oci:DIR", help="Ship to an OCI layout. [default: .buildonce/images]"),
 )  # fmt: skip
 _TAG = (
-    click.option("--tag", "tag", default="{variant}", show_default=True, metavar="TEMPLATE",
-                 help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}."),
+    click.option("--tag", "tags", multiple=True, metavar="TEMPLATE",
+                 help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}; repeat it for several. "
+                      "[default: {variant}]"),
 )  # fmt: skip
 _JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
 

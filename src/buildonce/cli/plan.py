@@ -56,7 +56,7 @@ async def _inspect(asked: Asked, emit: Emit, record: Path | None) -> Inspection:
 
     project = open_project(asked)
     request = make_request(asked, project)
-    async with surroundings(find_places(asked), emit) as (around, _):
+    async with surroundings(find_places(asked), emit) as around:
         planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
         if record:
             await asyncio.to_thread(write_record, record, planned)

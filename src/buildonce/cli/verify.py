@@ -120,7 +120,7 @@ async def _verify(
     from buildonce.verify.release import verify_release
 
     ledger = Ledger()
-    async with surroundings(unused_places(), emit) as (around, _):
+    async with surroundings(unused_places(), emit) as around:
         targets = await find_all_targets(references, around.session, ledger)
         is_whole = not all(target.is_chosen for target in targets)
         rebuild = partial(_rebuild, asked, around, is_whole=is_whole) if asked else None
@@ -143,5 +143,5 @@ async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_w
     project = open_project(asked)
     request = make_request(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))), project)
     planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
-    options = Options(tags=expand_tags(asked.tag, planned.plan.variants, tag_field(asked)))
+    options = Options(tags=expand_tags(asked.tag_templates, dict.fromkeys(planned.plan.variants, ""), tag_field(asked)))
     return await rebuild_release(planned, options, around, release, is_whole=is_whole)

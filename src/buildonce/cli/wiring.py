@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform as host
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,12 +31,21 @@ from buildonce.store.opening import LayoutLocation, open_store, parse_store
 from buildonce.store.protocol import Store
 from buildonce.store.registry import RegistrySession, RegistryStore, options_from_environment
 
+VARIANT = "{variant}"
+
 
 class Places(Struct, frozen=True, kw_only=True):
-    """Where images go and where results are kept."""
+    """Where images go and where results are kept.
 
-    target: LayoutLocation | Repository
+    ``target`` is a store as the user writes it; with ``{variant}`` in it, each variant goes to a store of its own.
+    """
+
+    target: str
     cache: LayoutLocation | Repository
+
+    def location(self, variant: str) -> LayoutLocation | Repository:
+        """Return where a variant's images go. Raises `UsageError` when that is no store."""
+        return parse_store(self.target.replace(VARIANT, variant))
 
 
 def make_request(asked: Asked, project: Project) -> Request:
@@ -73,28 +82,48 @@ def find_places(asked: Asked) -> Places:
     if asked.push and asked.output:
         raise UsageError("--push and --output exclude each other", help="name one place for the images")
     own = (asked.context or Path()) / OWN_FOLDER
-    target = parse_store(asked.push or asked.output or f"oci:{own / 'images'}")
-    if asked.push and not isinstance(target, Repository):
+    target = asked.push or asked.output or f"oci:{own / 'images'}"
+    # Of a pattern, any variant's place tells what kind of store it is.
+    example = parse_store(target.replace(VARIANT, "cache"))
+    if asked.push and not isinstance(example, Repository):
         raise UsageError(f"--push {asked.push} is not a repository", help="for a layout on disk, use --output")
-    if asked.output and not isinstance(target, LayoutLocation):
+    if asked.output and not isinstance(example, LayoutLocation):
         raise UsageError(f"--output {asked.output} is not a layout on disk", help="write it as oci:DIR, or use --push")
     if asked.cache:
         return Places(target=target, cache=parse_store(asked.cache))
-    if isinstance(target, Repository):
-        return Places(target=target, cache=target.beside("-cache"))
+    if isinstance(example, Repository):
+        return Places(target=target, cache=example if VARIANT in target else example.beside("-cache"))
     return Places(target=target, cache=LayoutLocation(own / "cache"))
 
 
 def unused_places() -> Places:
     """Return places for a run that ships nothing and keeps nothing."""
     nowhere = LayoutLocation(Path(OWN_FOLDER))
-    return Places(target=nowhere, cache=nowhere)
+    return Places(target=str(nowhere), cache=nowhere)
+
+
+def places_of_variants(
+    places: Places, variants: Iterable[str], asked: Asked
+) -> Mapping[str, LayoutLocation | Repository]:
+    """Return where each variant goes. Raises `UsageError` if the cache would be in the place of a variant."""
+    found = {variant: places.location(variant) for variant in variants}
+    if VARIANT in places.target and not asked.tags:
+        raise UsageError(
+            f"each variant goes to a repository of its own ({places.target}): say how the images are tagged there",
+            help="for instance --tag {version}, or --tag latest",
+        )
+    if VARIANT in places.target and places.cache in found.values():
+        raise UsageError(
+            f"the images of a variant and the cache would both be in {places.cache}",
+            help="name another place for the cache with --cache",
+        )
+    return found
 
 
 def keep_out_of_git(places: Places, asked: Asked) -> None:
     """Make the project's own folder, if something goes there, so that Git passes it over."""
     own = (asked.context or Path()) / OWN_FOLDER
-    used = [place.path for place in (places.target, places.cache) if isinstance(place, LayoutLocation)]
+    used = [place.path for place in (places.location("any"), places.cache) if isinstance(place, LayoutLocation)]
     ignore = own / ".gitignore"
     if any(own in path.parents for path in used) and not ignore.exists():
         own.mkdir(exist_ok=True)
@@ -115,8 +144,8 @@ async def registry_session(environment: Mapping[str, str], state: State, emit: E
 
 
 @asynccontextmanager
-async def surroundings(places: Places, emit: Emit) -> AsyncIterator[tuple[Surroundings, Store]]:
-    """Give what a run works with, and the store that images go to."""
+async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings]:
+    """Give what a run works with."""
     environment = dict(os.environ)
     state = State(state_folder(environment))
     async with registry_session(environment, state, emit) as session:
@@ -137,7 +166,13 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[tuple[Surrou
             emit=emit,
             find_engine=find_engine,
         )
-        yield around, open_store(places.target, session, mirrored=False)
+        yield around
+
+
+def open_targets(locations: Mapping[str, LayoutLocation | Repository], session: RegistrySession) -> Mapping[str, Store]:
+    """Return the store of each name, one for each place."""
+    stores = {place: open_store(place, session, mirrored=False) for place in dict.fromkeys(locations.values())}
+    return {name: stores[place] for name, place in locations.items()}
 
 
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from buildonce.events import Activity
+from buildonce.report.releases import built_tags
 from buildonce.report.tables import count, render_size, render_table
-from buildonce.report.wire import BuiltImage, BuiltRun, BuiltTag, OutcomeDocument
+from buildonce.report.wire import BuiltImage, BuiltRun, OutcomeDocument
 from buildonce.run.outcome import Checked, Outcome
 from buildonce.ship.publication import TagOutcome
 
@@ -40,16 +41,22 @@ def render_outcome(outcome: Outcome) -> str:
 
 
 def _summary(outcome: Outcome) -> tuple[tuple[str, str], ...]:
-    moved = sum(tag.outcome is not TagOutcome.UNCHANGED for tag in outcome.tags)
     traffic = outcome.traffic
     up, down = render_size(traffic.bytes_up), render_size(traffic.bytes_down)
     return (
         ("engine", _engine_line(outcome)),
         ("fit", _fit_line(outcome)),
-        ("tags", f"{moved} moved, {len(outcome.tags) - moved} unchanged in {outcome.target}"),
+        ("tags", _tags_line(outcome)),
         ("traffic", f"{count(traffic.requests, 'request')}, {up} up, {down} down"),
         ("time", ", ".join(f"{phase} {value:.2f} s" for phase, value in outcome.seconds.items())),
     )
+
+
+def _tags_line(outcome: Outcome) -> str:
+    if outcome.record is not None:
+        return f"none moved: the release is staged in {outcome.target}; `buildonce release RECORD` moves them"
+    moved = sum(tag.outcome is not TagOutcome.UNCHANGED for tag in outcome.tags)
+    return f"{moved} moved, {len(outcome.tags) - moved} unchanged in {outcome.target}"
 
 
 def _engine_line(outcome: Outcome) -> str:
@@ -92,10 +99,7 @@ def outcome_document(outcome: Outcome) -> OutcomeDocument:
             )
             for image in outcome.images
         ),
-        tags=tuple(
-            BuiltTag(variant=tag.variant, tag=tag.tag, digest=tag.digest, outcome=tag.outcome.value)
-            for tag in outcome.tags
-        ),
+        tags=built_tags(outcome.tags),
         engine_runs=tuple(
             BuiltRun(activity=run.activity.value, node=run.node, seconds=round(run.seconds, 3))
             for run in outcome.engine_runs

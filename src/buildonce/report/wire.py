@@ -9,10 +9,13 @@ from collections.abc import Mapping
 
 import msgspec
 
+from buildonce.ship.record import ReleaseRecord
+
 PLAN_SCHEMA = "buildonce.plan/1"
 OUTCOME_SCHEMA = "buildonce.outcome/1"
 EXPLANATION_SCHEMA = "buildonce.explanation/1"
 VERIFICATION_SCHEMA = "buildonce.verification/1"
+RELEASED_SCHEMA = "buildonce.released/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +84,9 @@ class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuiltTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag and the index it points to; ``outcome`` is ``created``, ``moved`` or ``unchanged``."""
+    """A tag in the store ``target`` and its index; ``outcome`` is ``created``, ``moved`` or ``unchanged``."""
 
+    target: str
     variant: str
     tag: str
     digest: str
@@ -231,11 +235,20 @@ class VerificationDocument(msgspec.Struct, frozen=True, kw_only=True):
     bytes_down: int
 
 
+class ReleaseDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce release --json`` prints."""
+
+    schema: str = RELEASED_SCHEMA
+    tags: tuple[BuiltTag, ...]
+
+
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "plan": PlanDocument,
     "outcome": OutcomeDocument,
     "explanation": ExplanationDocument,
     "verification": VerificationDocument,
+    "release": ReleaseRecord,
+    "released": ReleaseDocument,
 }
 
 

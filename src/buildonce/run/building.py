@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.assemble.parts import Parts
 from buildonce.engines.protocol import Engine
@@ -28,9 +29,11 @@ from buildonce.run.layers import LayerReader
 from buildonce.run.outcome import ImageOutcome, Outcome, Traffic
 from buildonce.run.planned import Planned
 from buildonce.run.proving import Prover
+from buildonce.run.releasing import staged_record, tag_release, warn_of_unfinished
 from buildonce.run.resolving import OpenRepository
 from buildonce.run.state import State
 from buildonce.run.workshop import Workshop
+from buildonce.ship.family import Family
 from buildonce.ship.publication import Publisher
 from buildonce.ship.release import Release, VariantIndex, index_images
 from buildonce.store.protocol import Store
@@ -41,13 +44,15 @@ from buildonce.tasks import Tasks, together
 class Options(Struct, frozen=True, kw_only=True):
     """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set.
 
-    ``unchecked`` are the variants of which it does not matter whether their programs run.
+    ``unchecked`` are the variants of which it does not matter whether their programs run. With ``stage_only``
+    everything is published by digest, and no tag moves.
     """
 
     tags: Mapping[str, tuple[str, ...]]
     epoch: int | None = None
     may_compile: bool = True
     unchecked: frozenset[str] = frozenset()
+    stage_only: bool = False
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -78,14 +83,18 @@ class _Watch:
         return {**self.phases, "total": time.monotonic() - self.started}
 
 
-async def build_project(planned: Planned, options: Options, around: Surroundings, target: Store) -> Outcome:
-    """Make every image of the plan and publish them to ``target``, all or none.
+async def build_project(
+    planned: Planned, options: Options, around: Surroundings, targets: Mapping[str, Store]
+) -> Outcome:
+    """Make every image of the plan and publish them to ``targets`` (by variant), all or none.
 
     Raises `NotCompiled`, `EngineFailed`, `StoreError` and the like; no tag has moved then, unless the message says so.
     """
     watch = _Watch()
+    names = {variant: store.name for variant, store in targets.items()}
+    warn_of_unfinished(around.state.journal, names.values(), around.emit)
     with around.state.work_folder() as folder:
-        async with _publisher(target, around.state) as publisher, AsyncExitStack() as pushing:
+        async with _family(targets, options, around.state) as family, AsyncExitStack() as pushing:
             async with Tasks() as tasks:
                 shop = open_workshop(
                     planned,
@@ -95,22 +104,26 @@ async def build_project(planned: Planned, options: Options, around: Surroundings
                     tasks=tasks,
                     find_engine=partial(_find_engine, around, tasks),
                 )
-                ready = await _make_images(shop, publisher, options)
+                ready = await _make_images(shop, family, options)
                 warnings = require_fit((one.node, one.fit) for one in ready)
                 for warning in warnings:
                     around.emit(Warned(message=warning))
                 watch.lap("make")
                 release = _release(ready, options)
-                said = await pushing.enter_async_context(shop.activity(Activity.PUSH, target.name))
-                await publisher.send(release)
-            # By now every result is in the cache, and every image complete in the target.
-            published = await publisher.tag(release)
+                said = await pushing.enter_async_context(shop.activity(Activity.PUSH, _label(names)))
+                await family.send(release)
+            # By now every result is in the cache, and every image complete in its target.
+            if options.stage_only:
+                published = family.published(release)
+            else:
+                published = await tag_release(release, family, around.state.journal, names)
             said.append(f"{len(published.sent)} images, {len(published.blobs)} blobs")
         watch.lap("ship")
     return Outcome(
-        target=target.name,
+        target=_label(names),
         images=tuple(_image_outcome(one, published.sent) for one in ready),
-        tags=published.tags,
+        tags=() if options.stage_only else published.tags,
+        record=staged_record(release, family, names) if options.stage_only else None,
         engine_runs=tuple(shop.engine_runs),
         traffic=Traffic(
             requests=sum(around.session.requests.values()),
@@ -160,7 +173,7 @@ async def _find_engine(around: Surroundings, tasks: Tasks) -> Engine:
     return await around.find_engine()
 
 
-async def _make_images(shop: Workshop, publisher: Publisher, options: Options) -> list[ReadyImage]:
+async def _make_images(shop: Workshop, family: Family, options: Options) -> list[ReadyImage]:
     """Make every image; what is surely new is on its way to the target while others are still made."""
     cores = CoreMaker(shop)
     late = LateLayers(shop, cores)
@@ -170,7 +183,7 @@ async def _make_images(shop: Workshop, publisher: Publisher, options: Options) -
     async def make(node: ImageNode) -> ReadyImage:
         ready = await images.get(node)
         if not ready.fit.is_severe:
-            shop.tasks.create_task(publisher.send_early(ready.image, options.tags[node.variant]))
+            shop.tasks.create_task(family.send_early(ready.image, node.variant, options.tags[node.variant]))
         return ready
 
     return await together(make(node) for node in shop.plan.images)
@@ -188,13 +201,24 @@ def _release(ready: list[ReadyImage], options: Options) -> Release:
 
 
 @asynccontextmanager
-async def _publisher(target: Store, state: State) -> AsyncIterator[Publisher]:
-    """Give a publisher, and remember what the target holds afterwards, even after a failure."""
-    publisher = Publisher(target, await asyncio.to_thread(state.receipts.load, target.name))
+async def _family(targets: Mapping[str, Store], options: Options, state: State) -> AsyncIterator[Family]:
+    """Give what publishes, and remember what the targets hold afterwards, even after a failure."""
+    stores = {store.name: store for store in targets.values()}
+    publishers: dict[str, Publisher] = {}
+    for name, store in stores.items():
+        receipt = await asyncio.to_thread(state.receipts.load, name)
+        # A record says where the tags point now, so a receipt's word is not enough.
+        publishers[name] = Publisher(store, replace(receipt, tags={}) if options.stage_only else receipt)
     try:
-        yield publisher
+        yield Family({variant: publishers[store.name] for variant, store in targets.items()})
     finally:
-        await asyncio.to_thread(state.receipts.save, publisher.receipt)
+        for publisher in publishers.values():
+            await asyncio.to_thread(state.receipts.save, publisher.receipt)
+
+
+def _label(names: Mapping[str, str]) -> str:
+    distinct = sorted(set(names.values()))
+    return distinct[0] if len(distinct) == 1 else f"{distinct[0]} and {len(distinct) - 1} more"
 
 
 def _image_outcome(one: ReadyImage, sent: frozenset[Digest]) -> ImageOutcome:

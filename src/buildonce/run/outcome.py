@@ -11,6 +11,7 @@ from buildonce.events import Activity
 from buildonce.oci import Digest, Platform
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.ship.publication import TagResult
+from buildonce.ship.record import ReleaseRecord
 
 
 class Made(Enum):
@@ -60,7 +61,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """A whole run; ``seconds`` are by phase, in the order in which they ended."""
+    """A whole run; ``seconds`` are by phase, in the order in which they ended; ``record`` is a staged release's."""
 
     target: str
     images: tuple[ImageOutcome, ...]
@@ -69,3 +70,4 @@ class Outcome(Struct, frozen=True, kw_only=True):
     traffic: Traffic
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    record: ReleaseRecord | None = None

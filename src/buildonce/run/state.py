@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from buildonce.oci import Digest, digest_of
+from buildonce.run.journal import Journal
 from buildonce.ship.receipts import Receipts
 from buildonce.store.layout import LayoutStore
 from buildonce.store.streams import place_bytes
@@ -42,6 +43,7 @@ class State:
         self.blobs = LayoutStore(folder / "blobs", durable=False)
         self.receipts = Receipts(folder / "receipts")
         self.turns = folder / "turns"
+        self.journal = Journal(folder / "journal")
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,10 +17,11 @@ from functools import partial
 
 from msgspec import Struct
 
-from buildonce.errors import Error, MissingBlobs, StoreError
+from buildonce.errors import MissingBlobs, StoreError
 from buildonce.oci import Digest
 from buildonce.ship.receipts import Receipt
 from buildonce.ship.release import Image, Release, VariantIndex
+from buildonce.ship.tagging import Move, move_tags
 from buildonce.store.ensuring import ensure_blob
 from buildonce.store.protocol import Blob, Outcome, Store
 from buildonce.tasks import together
@@ -38,8 +39,9 @@ class TagOutcome(Enum):
 
 
 class TagResult(Struct, frozen=True, kw_only=True):
-    """A tag after publication; ``digest`` is the index it points to."""
+    """A tag after publication; ``target`` is the store it is in, ``digest`` the index it points to."""
 
+    target: str
     variant: str
     tag: str
     digest: Digest
@@ -74,7 +76,18 @@ class Publisher:
         self._progress = _Progress(recorded=receipt.manifests, blobs=set(receipt.blobs))
         self._tags = dict(receipt.tags)
         self._before: dict[str, Digest | None] = {}
+        self._moved: set[str] = set()
         self._turns: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        """How messages call the store."""
+        return self._store.name
+
+    @property
+    def before(self) -> Mapping[str, Digest | None]:
+        """Where the tags of the release that was sent pointed before."""
+        return self._before
 
     @property
     def receipt(self) -> Receipt:
@@ -108,22 +121,33 @@ class Publisher:
         try:
             await self._send_images(release)
         except MissingBlobs:
-            await self._send_again(release)
+            await self.send_again(release)
 
     async def tag(self, release: Release) -> Published:
         """Put the indexes of ``release``, which was sent, under their tags."""
-        try:
-            await self._move_tags(release)
-        except MissingBlobs:
-            await self._send_again(release)
-            await self._move_tags(release)
+        await move_tags([(self, release)])
+        return self.published(release)
+
+    def moves(self, release: Release) -> tuple[Move, ...]:
+        """Return what of ``release``, which was sent, is not under its tag yet."""
+        pending = (Move(index, tag) for index in self._pending(release) for tag in index.tags)
+        return tuple(one for one in pending if self._before[one.tag] != one.index.digest and one.tag not in self._moved)
+
+    async def move(self, move: Move) -> None:
+        """Put an index under its tag; every image is complete by now."""
+        await self._store.put_manifest(move.index.content, move.index.media_type, tag=move.tag)
+        self._tags[move.tag] = move.index.digest
+        self._moved.add(move.tag)
+
+    def published(self, release: Release) -> Published:
+        """Return what publication did with ``release``."""
         return Published(
-            tags=tuple(_tag_results(release, self._before)),
+            tags=tuple(_tag_results(release, self._before, self.name)),
             sent=frozenset(self._progress.sent),
             blobs=tuple(self._progress.outcomes),
         )
 
-    async def _send_again(self, release: Release) -> None:
+    async def send_again(self, release: Release) -> None:
         """Send everything once more: the receipt was wrong (the target lost something)."""
         self._progress = _Progress()
         await self._send_images(release)
@@ -138,7 +162,10 @@ class Publisher:
             known = self._tags.get(tag)
             if known is not None and known != digest:
                 return known
-            return await self._store.head_manifest(tag)
+            found = await self._store.head_manifest(tag)
+            if found is not None:
+                self._tags[tag] = found
+            return found
 
         wanted = [(tag, index.digest) for index in release.indexes for tag in index.tags]
         digests = await together(current(tag, digest) for tag, digest in wanted)
@@ -173,34 +200,12 @@ class Publisher:
                 self._progress.outcomes.append(await send(blob))
                 self._progress.blobs.add(digest)
 
-    async def _move_tags(self, release: Release) -> None:
-        """Put each index under its tags, all at once; every image is complete by now."""
-        moved: list[str] = []
-
-        async def move(index: VariantIndex, tag: str) -> None:
-            await self._store.put_manifest(index.content, index.media_type, tag=tag)
-            self._tags[tag] = index.digest
-            moved.append(tag)
-
-        changed = ((index, tag) for index in self._pending(release) for tag in index.tags)
-        wanted = [(index, tag) for index, tag in changed if self._before[tag] != index.digest]
-        results = await asyncio.gather(*(move(index, tag) for index, tag in wanted), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if not failures:
-            return
-        error = failures[0]
-        if isinstance(error, Error) and not isinstance(error, MissingBlobs) and moved:
-            left = sorted({tag for _, tag in wanted} - set(moved))
-            error.notes += (f"moved already: {', '.join(sorted(moved))}", f"not moved: {', '.join(left)}")
-            error.help = error.help or "every image is complete in the registry; run the same command again"
-        raise error
-
 
 def _is_current(index: VariantIndex, before: dict[str, Digest | None]) -> bool:
     return all(before[tag] == index.digest for tag in index.tags)
 
 
-def _tag_results(release: Release, before: dict[str, Digest | None]) -> Iterable[TagResult]:
+def _tag_results(release: Release, before: dict[str, Digest | None], target: str) -> Iterable[TagResult]:
     for index in release.indexes:
         for tag in index.tags:
             match before[tag]:
@@ -210,4 +215,4 @@ def _tag_results(release: Release, before: dict[str, Digest | None]) -> Iterable
                     outcome = TagOutcome.UNCHANGED
                 case _:
                     outcome = TagOutcome.MOVED
-            yield TagResult(variant=index.variant, tag=tag, digest=index.digest, outcome=outcome)
+            yield TagResult(target=target, variant=index.variant, tag=tag, digest=index.digest, outcome=outcome)
