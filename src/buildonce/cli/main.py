@@ -8,16 +8,12 @@ import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from types import FrameType
 
 import click
 
 from buildonce import __version__
-from buildonce.cli.build import build
-from buildonce.cli.explain import explain
-from buildonce.cli.plan import plan
-from buildonce.cli.release import release
-from buildonce.cli.verify import verify
 from buildonce.errors import DockerfileError, Error
 
 _BUG = 70
@@ -27,17 +23,27 @@ _GARBAGE = 50_000
 """How many objects are made before garbage is looked for: a process that soon ends has little, and looks long."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_COMMANDS = ("plan", "build", "release", "explain", "verify")
+"""In the order of the help; each is the function of its name in the module of its name."""
+
+
+class _Commands(click.Group):
+    """Commands whose modules are loaded when they are called, or when the help describes them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's interface
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"buildonce.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="buildonce")
 def main() -> None:
     """Compile once per platform, ship every image variant."""
-
-
-main.add_command(plan)
-main.add_command(build)
-main.add_command(explain)
-main.add_command(verify)
-main.add_command(release)
 
 
 def run() -> None:
