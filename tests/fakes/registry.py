@@ -167,6 +167,7 @@ class FakeRegistry:
     ``mounts`` says whether mounts are done, ``location`` rewrites the Location of uploads, ``anonymous`` are the
     actions that nobody needs a password for. ``single_post``, ``anonymous_mounts``, ``multi_tag`` and ``referrers`` are
     what newer registries may do, ``deletes`` and ``patches`` what odd ones may not. ``warning`` comes with each answer.
+    ``forbidden`` are names and actions (``pull``, ``push``) that even users have no right to.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class FakeRegistry:
         self.chunk_min: int | None = None
         self.max_manifest: int | None = None
         self.warning: str | None = None
+        self.forbidden: set[tuple[str, str]] = set()
         self.accepts_anything = False
         self.expires_in: int | None = 300
         self.location: Callable[[str], str] = lambda path: path
@@ -306,9 +308,11 @@ class FakeRegistry:
 
     def _denied(self, request: web.Request) -> web.Response | None:
         match = _PATH.fullmatch(request.path)
+        action = "pull" if request.method in ("GET", "HEAD") else "push"
+        if match and (match["name"], action) in self.forbidden:
+            return _error(403, "DENIED", "requested access to the resource is denied")
         if self.auth == "none" or not match:
             return None
-        action = "pull" if request.method in ("GET", "HEAD") else "push"
         needed = {(f"repository:{match['name']}", action)}
         if "from" in request.query:
             needed.add((f"repository:{request.query['from']}", "pull"))

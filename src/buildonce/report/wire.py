@@ -16,6 +16,7 @@ OUTCOME_SCHEMA = "buildonce.outcome/1"
 EXPLANATION_SCHEMA = "buildonce.explanation/1"
 VERIFICATION_SCHEMA = "buildonce.verification/1"
 RELEASED_SCHEMA = "buildonce.released/1"
+CHECKUP_SCHEMA = "buildonce.checkup/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +243,27 @@ class ReleaseDocument(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[BuiltTag, ...]
 
 
+class CheckedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One question: ``answer`` is ``yes``, ``no``, ``failed`` or ``not tried``; shipping needs what is ``needed``."""
+
+    subject: str
+    answer: str
+    seen: str
+    meaning: str
+    needed: bool
+
+
+class CheckupDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce doctor --json`` prints. ``left`` names what could not be removed again."""
+
+    schema: str = CHECKUP_SCHEMA
+    repository: str
+    usable: bool
+    registry: tuple[CheckedItem, ...]
+    engine: tuple[CheckedItem, ...]
+    left: tuple[str, ...]
+
+
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "plan": PlanDocument,
     "outcome": OutcomeDocument,
@@ -249,6 +271,7 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "verification": VerificationDocument,
     "release": ReleaseRecord,
     "released": ReleaseDocument,
+    "checkup": CheckupDocument,
 }
 
 

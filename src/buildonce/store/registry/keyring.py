@@ -84,6 +84,11 @@ class Keyring:
         header = await self._answer(challenge, access)
         return header if header != refused else None
 
+    def scheme_of(self, access: Access) -> str | None:
+        """Return how a server wants to be told who asks, ``basic`` or ``bearer``; None as long as it has not asked."""
+        challenge = self._doors[access.endpoint.origin].challenge
+        return challenge.scheme if challenge else None
+
     def source_of(self, access: Access) -> str:
         """Return where the credentials for a request come from, for messages."""
         finding = self._findings.get((access.endpoint.registry, access.repository))

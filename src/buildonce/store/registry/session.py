@@ -29,7 +29,7 @@ from buildonce.store.registry.faults import Fault, Misbehaved, Refused, error_of
 from buildonce.store.registry.inflight import UploadTable
 from buildonce.store.registry.keyring import Keyring
 from buildonce.store.registry.manners import Manners, is_own
-from buildonce.store.registry.messages import Exchange, Request, Response, Result
+from buildonce.store.registry.messages import Access, Exchange, Request, Response, Result
 from buildonce.store.registry.retrying import Clock, RetryPolicy, SystemClock, parse_retry_after
 from buildonce.store.registry.transport import HttpTransport, Reply, Timeouts
 
@@ -130,6 +130,14 @@ class RegistrySession:
         """Return what is known of a server by now."""
         return self.capabilities.of(endpoint.origin)
 
+    def scheme_of(self, access: Access) -> str | None:
+        """Return how a server wants to be told who asks; None if it has not asked."""
+        return self._keyring.scheme_of(access)
+
+    def source_of(self, access: Access) -> str:
+        """Return where the credentials for a request come from, for messages."""
+        return self._keyring.source_of(access)
+
     def mirrors(self, repository: Repository) -> tuple[Endpoint, ...]:
         """Return the mirrors that may be asked before it, without those that did not answer."""
         mirrors = self.options.mirrors.get(repository.registry, ())
@@ -177,7 +185,7 @@ class RegistrySession:
     def error_of(self, fault: Fault, attempts: int) -> StoreError:
         """Return the error that a fault is after ``attempts`` attempts."""
         fault.attempts = attempts
-        return error_of(fault, source=self._keyring.source_of(fault.request.access))
+        return error_of(fault, source=self.source_of(fault.request.access))
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[Reply]:

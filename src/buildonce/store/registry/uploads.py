@@ -31,7 +31,9 @@ RESUMABLE = 16 * 1024 * 1024
 TINY = 64 * 1024
 """The most that may be sent in vain, in bytes: to find something out, or where asking first would cost more."""
 
-_BYTES = {"Content-Type": "application/octet-stream"}
+BINARY = {"Content-Type": "application/octet-stream"}
+"""The only type under which every registry takes the bytes of a blob as they are."""
+
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
@@ -112,10 +114,10 @@ def upload(
                 raise
             # A server that does not know PATCH after all.
             progress.location, progress.may_patch = None, False
-            begun = yield from _start(access)
+            begun = yield from start(access)
         else:
             return Outcome.UPLOADED
-    yield from _close(access, descriptor, begun, body, progress)
+    yield from close(access, descriptor, begun, body, progress)
     return Outcome.UPLOADED
 
 
@@ -135,7 +137,7 @@ def _begin(
     way = choose(wish) if progress.may_try else Way.PLAIN
     location = None
     if way is Way.MOUNT:
-        location = yield from _mount(access, descriptor, wish)
+        location = yield from mount(access, descriptor, wish)
         if isinstance(location, Outcome):
             return location
         way = Way.PLAIN if location else choose(Wish())
@@ -145,14 +147,14 @@ def _begin(
         return location
     match way:
         case Way.ANONYMOUS:
-            return (yield from _mount(access, descriptor, Wish())) or (yield from _start(access))
+            return (yield from mount(access, descriptor, Wish())) or (yield from start(access))
         case Way.SINGLE:
-            return (yield from _post_whole(access, descriptor, body, progress)) or (yield from _start(access))
+            return (yield from post_whole(access, descriptor, body, progress)) or (yield from start(access))
         case _:
-            return (yield from _start(access))
+            return (yield from start(access))
 
 
-def _mount(access: Access, descriptor: Descriptor, wish: Wish) -> Exchange[Outcome | str | None]:
+def mount(access: Access, descriptor: Descriptor, wish: Wish) -> Exchange[Outcome | str | None]:
     """Try a mount; return where an upload goes on that was begun instead, or None where it was refused."""
     request = _mount_request(access, descriptor, wish)
     try:
@@ -166,7 +168,7 @@ def _mount(access: Access, descriptor: Descriptor, wish: Wish) -> Exchange[Outco
     return location_of(request, response) if response.status == 202 else None
 
 
-def _post_whole(
+def post_whole(
     access: Access, descriptor: Descriptor, body: Body, progress: Progress
 ) -> Exchange[Outcome | str | None]:
     """Try an upload in one request; return where it goes on if it was only begun, or None where it was refused."""
@@ -181,7 +183,8 @@ def _post_whole(
     return location_of(request, response) if response.status == 202 else None
 
 
-def _start(access: Access) -> Exchange[str]:
+def start(access: Access) -> Exchange[str]:
+    """Begin an upload in the plain way; return where it goes on."""
     request = _post(access, {}, Kind.UPLOAD)
     response = yield request
     if response.status != 202:
@@ -202,14 +205,14 @@ def _send_parts(
             url=location,
             kind=Kind.BLOB,
             access=access,
-            headers={**_BYTES, **position, **length},
+            headers={**BINARY, **position, **length},
             body=_rest(body, start),
         )
         response = yield patch
         if response.status not in (200, 201, 202, 204):
             raise Refused(patch, response)
         progress.location = location = location_of(patch, response) if response.header("location") else location
-    yield from _close(access, descriptor, location, _EMPTY, progress)
+    yield from close(access, descriptor, location, _EMPTY, progress)
 
 
 def _resume(access: Access, descriptor: Descriptor, body: Body, progress: Progress, location: str) -> Exchange[bool]:
@@ -217,9 +220,7 @@ def _resume(access: Access, descriptor: Descriptor, body: Body, progress: Progre
     ask = Request(method="GET", url=location, kind=Kind.UPLOAD, access=access)
     try:
         response = yield ask
-        kept = _RANGE.fullmatch((response.header("range") or "").strip())
-        # `0-0` also stands for nothing at all.
-        received = int(kept[1]) + 1 if kept and kept[1] != "0" else 0
+        received = received_bytes(response)
         if response.status != 204 or not 0 < received <= descriptor.size:
             return False
         progress.received = received
@@ -233,13 +234,13 @@ def _resume(access: Access, descriptor: Descriptor, body: Body, progress: Progre
     return True
 
 
-def _close(access: Access, descriptor: Descriptor, location: str, body: Body, progress: Progress) -> Exchange[None]:
+def close(access: Access, descriptor: Descriptor, location: str, body: Body, progress: Progress) -> Exchange[None]:
     put = Request(
         method="PUT",
         url=with_digest(location, descriptor.digest),
         kind=Kind.BLOB,
         access=access,
-        headers={**_BYTES, "Content-Length": str(body.size)},
+        headers={**BINARY, "Content-Length": str(body.size)},
         body=body,
     )
     response = yield from _unclear(put, progress)
@@ -267,6 +268,12 @@ def _arrived(access: Access, descriptor: Descriptor) -> Exchange[bool]:
         if refused.transient:
             raise
         return False
+
+
+def received_bytes(head: Head) -> int:
+    """Return how much of an upload is there, as its ``Range`` says; ``0-0`` stands for nothing."""
+    kept = _RANGE.fullmatch((head.header("range") or "").strip())
+    return int(kept[1]) + 1 if kept and kept[1] != "0" else 0
 
 
 def location_of(request: Request, head: Head) -> str:
@@ -307,7 +314,7 @@ def _post(
         url=access.endpoint.url(access.repository, f"blobs/uploads/{asked}"),
         kind=kind,
         access=access,
-        headers={**_BYTES, "Content-Length": str(body.size)} if body else {"Content-Length": "0"},
+        headers={**BINARY, "Content-Length": str(body.size)} if body else {"Content-Length": "0"},
         body=body,
         tries=tries,
     )

@@ -1,0 +1,109 @@
+"""`doctor` as it is called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from buildonce.engines.checking import check_engine, read_fields
+from tests.cli.conftest import Call
+from tests.fakes.registry import FakeRegistry
+
+INSPECTED = """\
+Name:          default
+Driver:        {driver}
+
+Nodes:
+Name:             node
+Platforms:        linux/amd64, linux/arm64
+Labels:
+ Driver:          not this
+"""
+
+
+def write_docker(
+    environment: dict[str, str], *, driver: str = "docker", store: str = "overlay2", up: bool = True
+) -> None:
+    """Put a `docker` on the PATH that answers questions."""
+    program = Path(environment["PATH"]) / "docker"
+    inspected = program.with_name("inspected")
+    inspected.write_text(INSPECTED.format(driver=driver))
+    answer = f"/bin/cat {inspected}" if up else "exit 1"
+    program.write_text(
+        '#!/bin/sh\ncase "$1 $2" in\n"buildx version") echo "example.org/buildx v0.99.0 abc" ;;\n'
+        f'"buildx inspect") {answer} ;;\n"info --format") echo "[[\\"driver-type\\",\\"{store}\\"]]" ;;\n'
+        "*) echo started something >&2; exit 9 ;;\nesac\n"
+    )
+    program.chmod(0o755)
+
+
+def test_a_repository_is_examined(call: Call, registry: FakeRegistry, environment: dict[str, str]) -> None:
+    write_docker(environment)
+    ran = call("doctor", f"{registry.host}/acme/family")
+    assert ran.code == 0, ran.err
+    assert "mounts" in ran.out
+    assert "It can be shipped to." in ran.out
+    assert "docker buildx v0.99.0, builder `default`, driver `docker`" in ran.out
+    assert "switch on containerd's image store" in ran.out
+
+
+def test_what_was_found_is_remembered(call: Call, registry: FakeRegistry, environment: dict[str, str]) -> None:
+    registry.single_post = True
+    call("doctor", f"{registry.host}/acme/family")
+    (memo,) = (Path(environment["BUILDONCE_STATE"]) / "memos/registries").iterdir()
+    known = json.loads(memo.read_text())[registry.url]
+    assert {name: lesson["value"] for name, lesson in known.items()} == {
+        "single_post": True,
+        "mount": True,
+        "anonymous_mount": False,
+        "multi_tag": False,
+        "referrers": False,
+    }
+
+
+def test_it_prints_json(call: Call, registry: FakeRegistry, environment: dict[str, str]) -> None:
+    write_docker(environment, driver="docker-container")
+    document = json.loads(call("doctor", f"{registry.host}/acme/family", "--json").out)
+    assert document["schema"] == "buildonce.checkup/1"
+    assert document["usable"] is True
+    assert [item["subject"] for item in document["engine"]] == ["engine", "platforms"]
+    assert {"subject", "answer", "seen", "meaning", "needed"} == set(document["registry"][0])
+
+
+def test_a_registry_that_cannot_be_used_is_exit_code_4(call: Call, registry: FakeRegistry) -> None:
+    registry.forbidden = {("acme/family", "push")}
+    ran = call("doctor", f"{registry.host}/acme/family")
+    assert ran.code == 4
+    assert "It cannot be shipped to as it is." in ran.out
+    assert "denies access to `acme/family`" in ran.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("oci:layout",), ("a/b", "--cache", "other.example/c"), ("a/b", "--cache", "oci:x")]
+)
+def test_what_is_no_repository_is_a_usage_error(call: Call, arguments: tuple[str, ...]) -> None:
+    assert call("doctor", *arguments).code == 2
+
+
+@pytest.mark.parametrize(("up", "answer"), [(True, "yes"), (False, "failed")])
+async def test_an_engine_is_asked_and_not_started(environment: dict[str, str], answer: str, *, up: bool) -> None:
+    write_docker(environment, store="io.containerd.snapshotter.v1", up=up)
+    found = await check_engine(environment)
+    assert found.checks[0].answer.value == answer
+    assert [check.answer.value for check in found.checks[1:]] == (["yes", "yes"] if up else [])
+
+
+async def test_a_machine_without_an_engine_is_told_what_that_means(environment: dict[str, str]) -> None:
+    found = await check_engine(environment)
+    assert found.checks[0].seen == "no `docker`"
+    assert "the cache has" in found.checks[0].meaning
+
+
+def test_the_first_of_a_name_is_the_builders() -> None:
+    assert read_fields(INSPECTED.format(driver="kubernetes")) == {
+        "Name": "default",
+        "Driver": "kubernetes",
+        "Platforms": "linux/amd64, linux/arm64",
+    }
