@@ -150,8 +150,11 @@ def read_complaints(response: Response) -> tuple[Complaint, ...]:
     )
 
 
-def error_of(fault: Fault, *, source: str) -> StoreError:
-    """Return the error that a fault is for the user; ``source`` names the credentials that were used."""
+def error_of(fault: Fault, *, source: str, is_known: bool) -> StoreError:
+    """Return the error that a fault is for the user.
+
+    ``source`` names the credentials that were used, or says why there are none; ``is_known``: there are some.
+    """
     host = urlsplit(fault.request.url).netloc.rpartition("@")[2]
     registry = fault.request.access.endpoint.registry
     subject = f"`{fault.request.access.repository}`"
@@ -164,7 +167,10 @@ def error_of(fault: Fault, *, source: str) -> StoreError:
                 f"{host} cannot be used: {fault.breakage.value}", notes=notes, help=_CURES[fault.breakage]
             )
         case Refused(response=Response(status=401 | 403)) if not fault.transient:
-            return _denied(registry, subject, (*notes, f"credentials: {source}"))
+            error = AuthenticationError(f"{registry} denies access to {subject}", notes=notes)
+            error.notes += (f"credentials: {source}",)
+            error.help = _cure_of(fault, is_known=is_known)
+            return error
         case Refused(response=Response(status=429)):
             asked = f"it asks to wait {fault.wait:.0f} seconds" if fault.wait else "it does not say for how long"
             return RegistryUnavailable(f"{registry} limits the rate of requests; {asked}", notes=notes, help=_LATER)
@@ -194,7 +200,8 @@ _LATER = "run again later: what is already stored is not sent again"
 _CURES = {
     Breakage.DNS: "check the registry's name and the network",
     Breakage.CONNECT: "check that the registry runs there and that the network lets you reach it",
-    Breakage.TLS: "check the certificate; a registry without TLS must be named in BUILDONCE_INSECURE_REGISTRIES",
+    Breakage.TLS: "if an authority of your own made its certificate, name the file with that one in SSL_CERT_FILE;"
+    " a registry without TLS must be named in BUILDONCE_INSECURE_REGISTRIES",
     Breakage.TIMEOUT: _LATER,
     Breakage.RESET: _LATER,
     Breakage.TRUNCATED: _LATER,
@@ -211,11 +218,16 @@ class _Errors(msgspec.Struct):
     errors: list[_Error] | None = None
 
 
-def _denied(registry: str, subject: str, notes: tuple[str, ...]) -> AuthenticationError:
-    return AuthenticationError(
-        f"{registry} denies access to {subject}",
-        notes=notes,
-        help=f"check the name; if it is right, run `docker login {registry}` as a user who may do this",
+def _cure_of(fault: Refused, *, is_known: bool) -> str:
+    registry = fault.request.access.endpoint.registry
+    if not is_known:
+        return f"run `docker login {registry}`; where nobody can, put its result into DOCKER_AUTH_CONFIG"
+    if fault.response.status == 401:
+        return f"the password or token is wrong, or has expired: run `docker login {registry}` again"
+    action = "read" if fault.request.method in ("GET", "HEAD") else "write"
+    return (
+        f"check the name; if it is right, have its owner let this user {action} it,"
+        f" or run `docker login {registry}` as one who may"
     )
 
 

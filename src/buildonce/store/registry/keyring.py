@@ -84,6 +84,11 @@ class Keyring:
         header = await self._answer(challenge, access)
         return header if header != refused else None
 
+    def knows(self, access: Access) -> bool:
+        """Say whether there are credentials for a request."""
+        finding = self._findings.get((access.endpoint.registry, access.repository))
+        return finding is not None and finding.credential is not None
+
     def scheme_of(self, access: Access) -> str | None:
         """Return how a server wants to be told who asks, ``basic`` or ``bearer``; None as long as it has not asked."""
         challenge = self._doors[access.endpoint.origin].challenge

@@ -185,7 +185,8 @@ class RegistrySession:
     def error_of(self, fault: Fault, attempts: int) -> StoreError:
         """Return the error that a fault is after ``attempts`` attempts."""
         fault.attempts = attempts
-        return error_of(fault, source=self.source_of(fault.request.access))
+        access = fault.request.access
+        return error_of(fault, source=self.source_of(access), is_known=self._keyring.knows(access))
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[Reply]:
