@@ -20,7 +20,7 @@ from buildonce.errors import IntegrityError
 from buildonce.store.registry.endpoints import is_loopback
 from buildonce.store.registry.faults import Breakage, Broken
 from buildonce.store.registry.messages import Body, Head, Request
-from buildonce.store.registry.tls import Trust, certificates_unread
+from buildonce.store.registry.tls import Trust, certificate_folders, certificates_unread
 from buildonce.store.streams import CHUNK
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class HttpTransport:
         self._timeouts = timeouts
         self._environment = environment
         self._session: aiohttp.ClientSession | None = None
-        self._trust = Trust()
+        self._trust = Trust(certificate_folders(environment))
         self._closed = False
         self.bytes_up = 0
         self.bytes_down = 0
@@ -84,7 +84,7 @@ class HttpTransport:
         outgoing = _Outgoing()
         proxy = proxy_for(request.url, self._environment)
         is_encrypted = any((url or "").startswith("https:") for url in (request.url, proxy))
-        trusted = await self._trust.context() if is_encrypted else True
+        trusted = await self._trust.context(urlsplit(request.url).netloc) if is_encrypted else True
         try:
             async with asyncio.timeout(None) as stall:
                 context = self._session_now().request(
