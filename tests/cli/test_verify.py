@@ -291,6 +291,16 @@ def test_artifacts_among_all_tags_are_remarked_on(call: Call, repository: Regist
     assert codes_of(named) == ["VERIFY-NOT-AN-IMAGE"]
 
 
+def test_artifacts_in_an_index_are_remarked_on(call: Call, repository: RegistryShelf) -> None:
+    """Where a registry does not list referrers, they hang on a tag of their own (distribution-spec)."""
+    ship(repository)
+    empty = repository.put(b"{}", "application/vnd.oci.empty.config.v1+json")
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": empty, "layers": [empty], "artifactType": "x/sbom"}
+    entry = repository.put(json.dumps(manifest).encode(), MANIFEST) | {"artifactType": "x/sbom"}
+    repository.tag(f"sha256-{'1' * 64}", store_index(repository, [entry]))
+    assert "the index has an artifact of the type `x/sbom`" in remarks_of(verified(call, repository.name))
+
+
 def test_one_image_under_two_tags_is_read_once(call: Call, repository: RegistryShelf) -> None:
     entries = ship(repository, variants=["kiro"])
     index = store_index(repository, [entries["kiro", one] for one in ("amd64", "arm64")])
@@ -581,6 +591,18 @@ def test_names_from_a_store_command_no_terminal(call: Call, layout: LayoutShelf)
     assert ran.code == 1
     assert "\x1b" not in ran.out
     assert r"\x1b[31mred" in ran.out
+
+
+def test_of_very_many_images_those_with_findings_are_shown(call: Call, layout: LayoutShelf) -> None:
+    def wrong(one: Draft) -> None:
+        one.on_config = lambda old: old | {"architecture": "s390x"}
+
+    names = [f"v{number:02}" for number in range(40)]
+    ship(layout, variants=names, changes={("v07", "arm64"): wrong})
+    text = call("verify", layout.name).out
+    assert f"{layout.name}:v07" in text
+    assert f"{layout.name}:v08" not in text
+    assert "... and 79 images more" in text
 
 
 def test_many_findings_are_cut_short_for_people_only(call: Call, layout: LayoutShelf) -> None:

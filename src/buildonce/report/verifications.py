@@ -21,6 +21,7 @@ from buildonce.verify.release import Verification
 
 _MOST_FINDINGS = 50
 _MOST_NAMED = 8
+_MOST_IMAGES = 60
 
 
 def render_verification(done: Verification, traffic: Traffic) -> str:
@@ -35,17 +36,26 @@ def render_verification(done: Verification, traffic: Traffic) -> str:
 
 
 def _images(done: Verification) -> str:
+    """Return the images as a table; of very many those with findings, and how many others there are."""
     hit = (place for finding in done.findings for place in (finding.place, *finding.also))
     wrong = Counter((place.reference, place.platform) for place in hit)
+    order = {reference: number for number, reference in enumerate(done.references)}
+    uses = sorted(done.uses, key=lambda use: (order[use.reference], str(use.platform)))
+    shown = uses if len(uses) <= _MOST_IMAGES else [use for use in uses if _count(use, wrong)][:_MOST_IMAGES]
     rows = [
-        (use.reference, str(use.platform or "?"), use.image.stored.digest[7:19], _state(use, wrong))
-        for use in sorted(done.uses, key=lambda use: (done.references.index(use.reference), str(use.platform)))
+        (use.reference, str(use.platform or "?"), use.image.stored.digest[7:19], _state(use, wrong)) for use in shown
     ]
-    return render_table(("REFERENCE", "PLATFORM", "IMAGE", "FOUND"), rows)
+    table = render_table(("REFERENCE", "PLATFORM", "IMAGE", "FOUND"), rows)
+    left = len(uses) - len(shown)
+    return f"{table}\n... and {count(left, 'image')} more; --json has all" if left else table
+
+
+def _count(use: Use, wrong: Counter[tuple[str, str]]) -> int:
+    return wrong[(use.reference, str(use.platform or ""))]
 
 
 def _state(use: Use, wrong: Counter[tuple[str, str]]) -> str:
-    found = wrong[(use.reference, str(use.platform or ""))]
+    found = _count(use, wrong)
     return count(found, "finding") if found else "-"
 
 

@@ -15,7 +15,7 @@ from buildonce.tasks import together
 from buildonce.verify.configs import ImageConfig, agrees, decode_image_config, normal
 from buildonce.verify.documents import Documents, report_blob
 from buildonce.verify.findings import Kind, Place
-from buildonce.verify.images import LoadedImage, Use, is_config_type, type_problems
+from buildonce.verify.images import LoadedImage, Use, is_config_type, is_image, type_problems
 from buildonce.verify.indexes import Entry, Walker, check_descriptor
 from buildonce.verify.ledger import Ledger
 from buildonce.verify.references import Target
@@ -85,6 +85,10 @@ class _Loader:
         stored = first.stored or await self._documents.referred(first.source, first.descriptor, first.place, also)
         manifest = self._decode(stored, first.place) if stored else None
         if stored is None or manifest is None:
+            return None
+        if not is_image(manifest) and first.stored is None and first.descriptor.platform is None:
+            kind = manifest.artifact_type or manifest.config.media_type
+            self._ledger.remark(f"the index has an artifact of the type `{kind[:100]}`, which is no image", first.place)
             return None
         for part, problem in type_problems(manifest, stored.media_type):
             self._ledger.find(Kind.MEDIA_TYPE, problem, first.place.at(part), also=also)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +15,7 @@ from msgspec import Struct
 from buildonce.assemble.archive import Layer
 from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.tree import Tree
+from buildonce.events import Activity, Emit, Finished, Started
 from buildonce.oci import Digest, Platform
 from buildonce.verify.comparing import Variant, by_platform, compare_cores, compare_path, files_at
 from buildonce.verify.cores import Content, CoreFile, contents, core_files
@@ -70,7 +73,13 @@ Rebuild: TypeAlias = Callable[[Release], Awaitable[int]]
 
 
 async def verify_release(
-    targets: Sequence[Target], checks: Checks, folder: Path, ledger: Ledger, *, rebuild: Rebuild | None = None
+    targets: Sequence[Target],
+    checks: Checks,
+    folder: Path,
+    ledger: Ledger,
+    *,
+    emit: Emit = lambda _: None,
+    rebuild: Rebuild | None = None,
 ) -> Verification:
     """Return what is found of ``targets``, which are taken for one release; ``folder`` is for files on the way.
 
@@ -85,7 +94,8 @@ async def verify_release(
     if checks.is_quick:
         reading, seen = await ask_for_layers(images, ledger), _Seen()
     else:
-        reading = await read_layers(images, folder, ledger)
+        with _telling(f"the layers of {len(images)} images", emit):
+            reading = await read_layers(images, folder, ledger)
         seen = await asyncio.to_thread(_look_into, uses, checks, reading, ledger)
     rebuilt = await rebuild((uses, reading, ledger)) if rebuild and uses else 0
     order = {reference: number for number, reference in enumerate(references)}
@@ -101,6 +111,15 @@ async def verify_release(
         fitted=seen.fitted,
         rebuilt=rebuilt,
     )
+
+
+@contextmanager
+def _telling(what: str, emit: Emit) -> Iterator[None]:
+    """Tell that something is read, which may take long, and how long it took."""
+    started = time.monotonic()
+    emit(Started(activity=Activity.PULL, node=what))
+    yield
+    emit(Finished(activity=Activity.PULL, node=what, seconds=time.monotonic() - started))
 
 
 class _Seen(Struct, frozen=True, kw_only=True):
