@@ -159,6 +159,11 @@ def make_layer(files: Mapping[str, bytes | str | None]) -> bytes:
     return out.getvalue()
 
 
+def encode(document: object) -> bytes:
+    """Return a document as JSON, whatever it says."""
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
 def compress(archive: bytes) -> bytes:
     """Return an archive as a layer's blob."""
     return gzip.compress(archive, mtime=0)
@@ -192,19 +197,24 @@ class Draft:
                 *({"created_by": maker} for maker in self.makers),
             ],
         }
-        config = self.on_config(config) or config
+        config = _changed(config, self.on_config)
         manifest: Json = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": shelf.put(json.dumps(config).encode(), CONFIG),
+            "config": shelf.put(encode(config), CONFIG),
             "layers": layers,
         }
-        manifest = self.on_manifest(manifest) or manifest
-        entry = shelf.put(json.dumps(manifest).encode(), MANIFEST)
+        manifest = _changed(manifest, self.on_manifest)
+        entry = shelf.put(encode(manifest), MANIFEST)
         entry["platform"] = {"architecture": self.architecture, "os": "linux"}
         if self.copies is not None:
             entry["annotations"] = {COPIES: json.dumps(self.copies)}
-        return self.on_entry(entry) or entry
+        return _changed(entry, self.on_entry)
+
+
+def _changed(document: Json, change: Callable[[Json], Json | None]) -> Json:
+    found = change(document)
+    return document if found is None else found
 
 
 def draft(variant: str, architecture: str, *, program: bytes = b"\x7fprogram 1") -> Draft:
