@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from buildonce.events import Emit
     from buildonce.run.building import Surroundings
     from buildonce.run.outcome import Traffic
-    from buildonce.verify.release import Checks, Release, Verification
+    from buildonce.verify.looking import Checks
+    from buildonce.verify.release import Release, Verification
 
 _FOUND = 1
 
@@ -98,7 +99,7 @@ def _refuse_nonsense(asked: Asked, core_paths: tuple[str, ...], *, quick: bool, 
 
 def _checks(asked: Asked, core_paths: tuple[str, ...], unchecked: tuple[str, ...], *, quick: bool) -> Checks:
     from buildonce.oci import parse_platform
-    from buildonce.verify.release import Checks
+    from buildonce.verify.looking import Checks
 
     return Checks(
         platforms=tuple(sorted({parse_platform(text) for text in split_commas(asked.platforms)})),

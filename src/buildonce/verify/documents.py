@@ -11,16 +11,21 @@ from buildonce.verify.findings import Kind, Place
 from buildonce.verify.ledger import Ledger
 
 _PARALLEL = 8
+_LARGEST_CONFIG = 16 << 20
+_MOST = 256 << 20
+"""How many bytes of manifests and configs are read in all: those of some ten thousand images."""
+
 _NOTHING = f"sha256:{'0' * 64}"
 """A digest that nothing has."""
 
 
 class Documents:
-    """Reads documents, a few at a time."""
+    """Reads documents, a few at a time, and not more than a release of any size has."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, most: int = _MOST) -> None:
         self._ledger = ledger
         self._limit = asyncio.Semaphore(_PARALLEL)
+        self._left = most
 
     async def named(self, source: Listed, name: str, place: Place) -> Stored | None:
         """Return what a user asked for by tag or digest."""
@@ -56,8 +61,31 @@ class Documents:
         except RegistryFails as error:
             await report_failure(f"the registry cannot give `{name}`", source, error, place, also, self._ledger)
         else:
-            return stored is not None, stored
+            return stored is not None, stored if stored and self._takes(len(stored.content), place) else None
         return True, None
+
+    async def config(
+        self, source: Listed, descriptor: Descriptor, place: Place, also: tuple[Place, ...]
+    ) -> bytes | None:
+        """Return the config that a manifest refers to."""
+        if descriptor.size > _LARGEST_CONFIG:
+            message = f"the config is said to have {descriptor.size} bytes"
+            self._ledger.find(Kind.TOO_MUCH, message, place, also=also)
+            return None
+        if not self._takes(descriptor.size, place):
+            return None
+        try:
+            async with self._limit:
+                return b"".join([chunk async for chunk in source.read_blob(descriptor)])
+        except (NotInStore, IntegrityError, RegistryFails) as error:
+            await report_blob("config", source, error, place, also, self._ledger)
+            return None
+
+    def _takes(self, size: int, place: Place) -> bool:
+        self._left -= size
+        if self._left < 0:
+            self._ledger.find(Kind.TOO_MUCH, "manifests and configs come to more than is read", place)
+        return self._left >= 0
 
 
 async def report_failure(

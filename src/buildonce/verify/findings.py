@@ -68,6 +68,10 @@ class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return a place inside of this one."""
         return replace(self, subject=subject, path=path)
 
+    def rank(self, order: Mapping[str, int]) -> tuple[int, str, str, str]:
+        """Return what places are sorted by; ``order`` is that of references, what is of none of them comes first."""
+        return order.get(self.reference, -1), self.platform, self.subject, self.path
+
     def __str__(self) -> str:
         return "  ".join(part for part in (self.reference, self.platform, self.subject, self.path) if part)
 

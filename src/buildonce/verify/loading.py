@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from buildonce.errors import IntegrityError, NotInStore, RegistryFails
+from buildonce.errors import IntegrityError
 from buildonce.oci import Descriptor, Digest, Manifest, Platform, decode_manifest
 from buildonce.ship.late_copies import LateCopy, read_late_copies
 from buildonce.store.protocol import Stored
 from buildonce.tasks import together
 from buildonce.verify.configs import ImageConfig, agrees, decode_image_config, normal
-from buildonce.verify.documents import Documents, report_blob
+from buildonce.verify.documents import Documents
 from buildonce.verify.findings import Kind, Place
 from buildonce.verify.images import LoadedImage, Use, is_config_type, is_image, type_problems
 from buildonce.verify.indexes import Entry, Walker, check_descriptor
 from buildonce.verify.ledger import Ledger
 from buildonce.verify.references import Target
 
-_PARALLEL = 8
 _MOST_LAYERS = 1000
-_LARGEST_CONFIG = 16 * 1024 * 1024
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
@@ -77,7 +74,6 @@ class _Loader:
     def __init__(self, documents: Documents, ledger: Ledger) -> None:
         self._documents = documents
         self._ledger = ledger
-        self._limit = asyncio.Semaphore(_PARALLEL)
 
     async def load(self, entries: Sequence[Entry]) -> LoadedImage | None:
         """Return the image that all these entries lead to; None if it cannot be had, which is reported."""
@@ -92,14 +88,15 @@ class _Loader:
             return None
         for part, problem in type_problems(manifest, stored.media_type):
             self._ledger.find(Kind.MEDIA_TYPE, problem, first.place.at(part), also=also)
-        content = await self._read(first, manifest.config, also)
+        here = first.place.at(f"config {manifest.config.digest}")
+        content = await self._documents.config(first.source, manifest.config, here, also)
         return LoadedImage(
             source=first.source,
             place=first.place,
             also=also,
             stored=stored,
             manifest=manifest,
-            config=self._decode_config(content, manifest.config, first.place, also),
+            config=self._decode_config(content, manifest.config, here, also),
         )
 
     def _decode(self, stored: Stored, place: Place) -> Manifest | None:
@@ -121,20 +118,7 @@ class _Loader:
         try:
             return decode_image_config(content)
         except IntegrityError as error:
-            self._ledger.find(Kind.CONFIG_INVALID, error.message, place.at(f"config {descriptor.digest}"), also=also)
-            return None
-
-    async def _read(self, entry: Entry, descriptor: Descriptor, also: tuple[Place, ...]) -> bytes | None:
-        place = entry.place.at(f"config {descriptor.digest}")
-        if descriptor.size > _LARGEST_CONFIG:
-            message = f"the config is said to have {descriptor.size} bytes"
-            self._ledger.find(Kind.TOO_MUCH, message, place, also=also)
-            return None
-        try:
-            async with self._limit:
-                return b"".join([chunk async for chunk in entry.source.read_blob(descriptor)])
-        except (NotInStore, IntegrityError, RegistryFails) as error:
-            await report_blob("config", entry.source, error, place, also, self._ledger)
+            self._ledger.find(Kind.CONFIG_INVALID, error.message, place, also=also)
             return None
 
 

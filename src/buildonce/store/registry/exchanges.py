@@ -24,7 +24,7 @@ from buildonce.store.registry.faults import Misbehaved, Refused, missing_of
 from buildonce.store.registry.messages import Access, Exchange, Grant, Head, Kind, Request, Response, Trial
 
 _ACCEPT = {"Accept": ", ".join(ACCEPTED)}
-_PAGES = 200
+_PAGES, _MOST_TAGS = 200, 100_000
 _NEXT = re.compile(r'<([^<>]*)>\s*;\s*rel="?next"?')
 
 
@@ -156,10 +156,10 @@ def list_tags(access: Access) -> Exchange[tuple[str, ...]]:
         following = _next_page(response)
         if not following:
             return tuple(sorted(found))
+        if len(found) > _MOST_TAGS:
+            break
         query = f"?{following}"
-    raise StoreError(
-        f"{access.endpoint.registry}/{access.repository} has more tags than are listed ({_PAGES} pages of them)"
-    )
+    raise StoreError(f"{access.endpoint.registry}/{access.repository} has more tags than are listed")
 
 
 def read_blob(access: Access, descriptor: Descriptor, *, start: int = 0) -> Request:
