@@ -132,7 +132,7 @@ def test_a_layout_that_others_wrote_has_images_without_tags(call: Call, layout: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param([], "REF", id="nothing"),
+        pytest.param([], "name what to verify", id="nothing"),
         pytest.param(["oci:"], "names no folder", id="no folder"),
         pytest.param(["oci:nowhere"], "there is no folder `nowhere`", id="a folder that is not there"),
         pytest.param(["./images"], "write oci:./images", id="a folder without oci:"),
@@ -562,6 +562,39 @@ def test_a_registry_that_calls_a_tag_by_another_digest(call: Call, repository: R
     headers = {"Content-Type": INDEX, "Docker-Content-Digest": "sha256:" + "6" * 64}
     repository.registry.faults.append(fake.instead(content, headers=headers, path="/manifests/codex", times=9))
     assert codes_of(verified(call, repository.name, code=1)) == ["VERIFY-MANIFEST-DIGEST"]
+
+
+# Before the tags move.
+
+
+PLAIN = "FROM busybox:1 AS one\nCOPY file /one\nFROM busybox:1 AS two\nCOPY file /two\n"
+
+
+def test_a_staged_release_is_verified_before_its_tags_move(call: Call, project: Path, registry: FakeRegistry) -> None:
+    (project / "Dockerfile").write_text(PLAIN)
+    (project / "file").write_text("content")
+    target = f"{registry.host}/acme/app"
+    staged = call("build", "--push", target, "--platform=linux/amd64,linux/arm64", "--stage")
+    assert staged.code == 0, staged.err
+    record = project / "record.json"
+    record.write_text(staged.out)
+    assert registry.repository("acme/app").tags == {}
+    registry.log.clear()
+    document = verified(call, "--release", str(record))
+    assert len(document.images) == 4
+    assert all(one.startswith(f"{target}@sha256:") for one in document.references)
+    assert {one.method for one in registry.log} <= {"GET", "HEAD"}
+    shelf = RegistryShelf(registry, "acme/app")
+    shelf.remove(manifest_of(shelf, {"digest": document.images[0].digest})["layers"][-1]["digest"])
+    assert codes_of(verified(call, "--release", str(record), code=1)) == ["VERIFY-BLOB-MISSING"]
+
+
+@pytest.mark.parametrize("arguments", [("--release", "record.json"), ("--release", "record.json", "reg.example/x")])
+def test_a_record_that_is_none_is_refused(call: Call, project: Path, arguments: tuple[str, ...]) -> None:
+    (project / "record.json").write_text("{}")
+    ran = call("verify", *arguments)
+    assert ran.code == 2
+    assert ran.err.startswith("error[USAGE]")
 
 
 # How it is told.

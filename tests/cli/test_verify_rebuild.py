@@ -11,7 +11,8 @@ import pytest
 from buildonce.report.wire import VerificationDocument
 from tests.cli.conftest import Call
 from tests.cli.test_bad_days import write_engine
-from tests.verify.releases import Draft, Json, LayoutShelf, draft, make_layer, ship
+from tests.fakes.registry import FakeRegistry
+from tests.verify.releases import Draft, Json, LayoutShelf, RegistryShelf, draft, make_layer, ship, store_index
 
 DOCKERFILE = """\
 FROM busybox:1 AS builder
@@ -188,6 +189,16 @@ def test_tags_are_found_by_their_template(call: Call, layout: LayoutShelf, built
     assert "none of what was asked for is a variant" in ran.err
     assert "claude, codex" in ran.err
     assert verified(call, layout.name, "--tag", "{variant}-v1").rebuilt == 4
+
+
+def test_variants_in_repositories_of_their_own_share_a_tag(call: Call, registry: FakeRegistry, built: Path) -> None:
+    names = []
+    for variant in VARIANTS:
+        shelf = RegistryShelf(registry, f"acme/{variant}")
+        entries = ship(shelf, variants=[variant])
+        shelf.tag("v1", store_index(shelf, [entries[variant, one] for one in ("amd64", "arm64")]))
+        names.append(f"{shelf.name}:v1")
+    assert verified(call, *names, "--tag", "v1").rebuilt == 4
 
 
 def test_what_is_damaged_is_not_compared(call: Call, layout: LayoutShelf, built: Path) -> None:

@@ -25,10 +25,9 @@ def release(record: BinaryIO, *, force: bool, as_json: bool) -> None:
 
     from buildonce.report.documents import print_document
     from buildonce.report.releases import release_document, render_release
-    from buildonce.ship.record import decode_record
+    from buildonce.ship.record import read_record
 
-    staged = decode_record(record.read(), "the standard input" if record.name == "-" else f"`{record.name}`")
-    tags = asyncio.run(_release(staged, force=force))
+    tags = asyncio.run(_release(read_record(record), force=force))
     print_document(release_document(tags)) if as_json else click.echo(render_release(tags))
 
 

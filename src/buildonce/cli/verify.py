@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -21,7 +21,14 @@ _FOUND = 1
 
 
 @click.command()
-@click.argument("references", nargs=-1, required=True, metavar="REF...")
+@click.argument("references", nargs=-1, metavar="REF...")
+@click.option(
+    "--release",
+    "record",
+    type=click.File("rb"),
+    metavar="RECORD",
+    help="Verify a release that `build --stage` published, before its tags move (`-` reads the record).",
+)
 @click.option(
     "--platform",
     "platforms",
@@ -53,6 +60,7 @@ def verify(
     asked: Asked,
     *,
     references: tuple[str, ...],
+    record: BinaryIO | None,
     core_paths: tuple[str, ...],
     unchecked: tuple[str, ...],
     quick: bool,
@@ -71,10 +79,12 @@ def verify(
     from buildonce.report.documents import print_document
     from buildonce.report.verifications import render_verification, verification_document
 
+    if bool(references) == bool(record):
+        raise UsageError("name what to verify: REF..., or --release RECORD", help="`buildonce verify --help` has more")
     _refuse_nonsense(asked, core_paths, quick=quick, rebuild=rebuild)
     checks = _checks(asked, core_paths, unchecked, quick=quick)
     emit = progress(verbose=verbose)
-    done, traffic = asyncio.run(_verify(references, checks, asked if rebuild else None, emit))
+    done, traffic = asyncio.run(_verify(record or references, checks, asked if rebuild else None, emit))
     if as_json:
         print_document(verification_document(done, traffic))
     else:
@@ -110,19 +120,23 @@ def _checks(asked: Asked, core_paths: tuple[str, ...], unchecked: tuple[str, ...
 
 
 async def _verify(
-    references: tuple[str, ...], checks: Checks, asked: Asked | None, emit: Emit
+    what: tuple[str, ...] | BinaryIO, checks: Checks, asked: Asked | None, emit: Emit
 ) -> tuple[Verification, Traffic]:
     from functools import partial
 
     from buildonce.cli.wiring import surroundings, unused_places
     from buildonce.run.outcome import Traffic
+    from buildonce.ship.record import read_record
     from buildonce.verify.ledger import Ledger
-    from buildonce.verify.references import find_all_targets
+    from buildonce.verify.references import find_all_targets, staged_targets
     from buildonce.verify.release import verify_release
 
     ledger = Ledger()
     async with surroundings(unused_places(), emit) as around:
-        targets = await find_all_targets(references, around.session, ledger)
+        if isinstance(what, tuple):
+            targets = await find_all_targets(what, around.session, ledger)
+        else:
+            targets = staged_targets(read_record(what), around.session)
         is_whole = not all(target.is_chosen for target in targets)
         rebuild = partial(_rebuild, asked, around, is_whole=is_whole) if asked else None
         with around.state.work_folder() as folder:
@@ -144,5 +158,7 @@ async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_w
     project = open_project(asked)
     request = make_request(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))), project)
     planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
-    options = Options(tags=expand_tags(asked.tag_templates, dict.fromkeys(planned.plan.variants, ""), tag_field(asked)))
+    # Where each variant went is not known: several may have one tag, each in a repository of its own.
+    places = {variant: variant for variant in planned.plan.variants}
+    options = Options(tags=expand_tags(asked.tag_templates, places, tag_field(asked)))
     return await rebuild_release(planned, options, around, release, is_whole=is_whole)

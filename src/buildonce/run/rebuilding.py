@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -51,7 +51,11 @@ async def rebuild_release(
     `EngineUnavailable`, and `UsageError` if nothing can be compared.
     """
     uses, reading, ledger = release
-    pairs = [(node, _shipped(node, options.tags[node.variant], uses)) for node in planned.plan.images]
+    variants = [_variant_of(use, options.tags) for use in uses]
+    pairs = [
+        (node, _distinct(use for use, variant in zip(uses, variants, strict=True) if _is_of(use, variant, node)))
+        for node in planned.plan.images
+    ]
     if not any(found for _, found in pairs):
         raise UsageError(
             "none of what was asked for is a variant of this project",
@@ -67,10 +71,21 @@ async def rebuild_release(
     return sum(compared)
 
 
-def _shipped(node: ImageNode, tags: tuple[str, ...], uses: Sequence[Use]) -> tuple[Use, ...]:
-    """Return the distinct images that were shipped for a node."""
-    found = (use for use in uses if use.tag in tags and use.platform == node.platform)
-    return tuple({use.image.stored.digest: use for use in found}.values())
+def _variant_of(use: Use, tags: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the variant that an image is of: by its tag, and where several have that by the name of its repository."""
+    named = [variant for variant, own in tags.items() if use.tag in own]
+    if len(named) > 1:
+        place = use.image.source.name
+        named = sorted((variant for variant in named if variant in place), key=len, reverse=True)
+    return named[0] if named else None
+
+
+def _is_of(use: Use, variant: str | None, node: ImageNode) -> bool:
+    return variant == node.variant and use.platform == node.platform
+
+
+def _distinct(uses: Iterable[Use]) -> tuple[Use, ...]:
+    return tuple({use.image.stored.digest: use for use in uses}.values())
 
 
 def _report_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import msgspec
 
@@ -82,6 +83,12 @@ def decode_record(content: bytes, where: str) -> ReleaseRecord:
     if problem := _problem(record):
         raise UsageError(f"{where} was changed: {problem}", help="stage the release again: `buildonce build --stage`")
     return record
+
+
+def read_record(file: BinaryIO) -> ReleaseRecord:
+    """Return the record in an open file; raise `UsageError` as `decode_record` does."""
+    is_stream = file.name in ("-", "<stdin>")
+    return decode_record(file.read(), "the standard input" if is_stream else f"`{file.name}`")
 
 
 def recorded_release(record: ReleaseRecord) -> Release:

@@ -41,9 +41,9 @@ class Walker:
     async def entries(self, target: Target) -> tuple[Entry, ...]:
         """Return the manifests of images under ``target``; attestations and artifacts are remarked on."""
         place = Place(reference=target.name)
-        if target.tag and target.asked != target.tag:
+        if target.tag and target.asked != target.tag and target.given is None:
             await self._check_tag(target, target.tag, place)
-        stored = await self._top(target, place)
+        stored = target.given or await self._top(target, place)
         if stored is None:
             return ()
         if stored.media_type in INDEX_TYPES:

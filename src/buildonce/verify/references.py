@@ -11,10 +11,11 @@ from msgspec import Struct
 from buildonce.errors import IntegrityError, UsageError
 from buildonce.oci import Descriptor, Digest, parse_digest
 from buildonce.reference import Repository, is_tag
+from buildonce.ship.record import ReleaseRecord
 from buildonce.store.layout import LayoutStore
 from buildonce.store.layout_index import REF_NAME
 from buildonce.store.opening import LayoutLocation, open_store, parse_store
-from buildonce.store.protocol import Listed
+from buildonce.store.protocol import Listed, Stored
 from buildonce.store.registry import RegistrySession
 from buildonce.tasks import together
 from buildonce.verify.findings import Kind, Place
@@ -46,7 +47,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """One reference to verify.
 
     ``name`` is how people write it, ``asked`` the tag or digest to ask ``source`` for. ``listed`` is what a layout's
-    index says of it. ``is_chosen`` says that the user named it, and not a pattern that it matches.
+    index says of it, ``given`` the index itself where it is not in the store yet. ``is_chosen`` says that the user
+    named it, and not a pattern that it matches.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Target(Struct, frozen=True, kw_only=True):
     asked: str
     tag: str | None = None
     listed: Descriptor | None = None
+    given: Stored | None = None
     is_chosen: bool = True
 
 
@@ -91,6 +94,22 @@ async def find_all_targets(texts: Iterable[str], session: RegistrySession, ledge
             _check_layout(store, ledger, is_there=isinstance(place, LayoutLocation) and place.path.is_dir())
     found = await together(find_targets(one, stores[one.location], ledger) for one in wanted)
     return tuple({target.name: target for targets in found for target in targets}.values())
+
+
+def staged_targets(record: ReleaseRecord, session: RegistrySession) -> tuple[Target, ...]:
+    """Return what a release that was staged will put under its tags."""
+    stores = {name: open_store(parse_store(name), session, mirrored=False) for name in record.targets.values()}
+    return tuple(
+        Target(
+            name=f"{index.target}@{index.digest}",
+            source=stores[index.target],
+            asked=index.digest,
+            tag=index.tags[0].tag if index.tags else None,
+            given=Stored(media_type=index.media_type, content=index.content.encode(), digest=index.digest),
+            is_chosen=False,
+        )
+        for index in record.indexes
+    )
 
 
 def _check_layout(store: LayoutStore, ledger: Ledger, *, is_there: bool) -> None:
