@@ -21,6 +21,7 @@ from buildonce.dockerfile.ignore import compile_ignore
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.problems import PROBLEMS, Fault, SyntaxProblem
 from buildonce.dockerfile.rewriting import append_stage
+from buildonce.dockerfile.runes import encode, escape_invalid
 from buildonce.dockerfile.stages import resolve_stages, undefined_stage_diagnostic
 from buildonce.errors import Error
 from buildonce.oci import Platform
@@ -66,6 +67,7 @@ EXAMPLES: Mapping[str, str] = {
     "DF032": "FROM debian\nCOPY --chmod=rwx a /a\n",
     "DF033": 'FROM debian\nARG VERSION\nENV V="${VERSION:?give the version}"\n',
     "DF035": "FROM Debian:12\n",
+    "DF038": "FROM debian\nRUN echo caf\udce9\n",
 }
 
 
@@ -79,6 +81,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "DOCKERFILE": "The message has the place and a code of its own; see the page of that code.",
     "CONTEXT": "Look at the build context: the message names the path, and the line of the Dockerfile that takes it.",
     "CONTEXT-MISSING": "Make the file before the build, correct the path, or take the rule out of the ignore file.",
+    "CONTEXT-NAME": "Rename the file, or exclude it in the ignore file.",
     "CONTEXT-SPECIAL": "Exclude the file in the ignore file, or copy a narrower path.",
     "ENGINE-UNAVAILABLE": "Start Docker, or point DOCKER_HOST at one that runs; `docker buildx ls` lists them.",
     "ENGINE-FAILED": "The last lines of the engine name the instruction that failed. No tag has moved.",
@@ -109,7 +112,7 @@ def message_of(code: str) -> tuple[str, str]:
         return UNFINISHED[code], _fault(code, lambda: append_stage(UNFINISHED[code], ["FROM scratch"]))
     text = EXAMPLES[code]
     try:
-        dockerfile = parse_dockerfile(text.encode(), "Dockerfile")
+        dockerfile = parse_dockerfile(encode(text), "Dockerfile")
         graph = resolve_stages(dockerfile, build_args={}, target_platform=_LINUX, build_platform=_LINUX)
         for stage in graph.stages:
             evaluate_stage(graph, stage, BaseState())
@@ -164,7 +167,7 @@ def _problem_page(code: str, meaning: str) -> str:
     example, message = message_of(code)
     where = ".dockerignore" if code in IGNORE_FILES else "Dockerfile"
     return (
-        f"# {code}: {meaning}\n\nFor example, this `{where}`:\n\n{_indented(example)}\n\n"
+        f"# {code}: {meaning}\n\nFor example, this `{where}`:\n\n{_indented(escape_invalid(example))}\n\n"
         f"gives\n\n{_indented(message)}\n\nExit code 2. BuildKit refuses the same, unless "
         "[the list of differences](../../deviations.md#dockerfiles) says otherwise.\n"
     )

@@ -26,7 +26,10 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
 
 
 def render_diagnostic(diagnostic: Diagnostic) -> str:
-    """Return the finding as plain text: headline, place, the line with a caret, notes and help."""
+    """Return the finding as plain text: headline, place, the line with a caret, notes and help.
+
+    A byte that is not UTF-8 (a surrogate) becomes a question mark, so that the caret stays where it belongs.
+    """
     number = str(diagnostic.line)
     gutter = " " * len(number)
     lines = [
@@ -41,4 +44,4 @@ def render_diagnostic(diagnostic: Diagnostic) -> str:
     lines += [f"{gutter} = note: {note}" for note in diagnostic.notes]
     if diagnostic.help:
         lines.append(f"help: {diagnostic.help}")
-    return "\n".join(lines)
+    return "\n".join(lines).encode(errors="replace").decode()

@@ -206,12 +206,14 @@ def test_directories_are_scanned_by_several_processes(
 ) -> None:
     root, folder = tmp_path / "context", tmp_path / "memory"
     make(root)
-    name = os.fsdecode(b"\xff\n\xc3\xa9")
+    (root / "docs" / os.fsdecode(b"\xff")).write_text("ignored")
+    ignore = f"{IGNORE}docs/?\n"
+    name = "\n\u00e9"
     (root / "docs" / name).mkdir()
     (root / "docs" / name / name).write_text("x")
     os.utime(root / "docs/d.md", ns=(-1, -1))
     time.sleep(TICK)
-    before, _ = ask(root, words("."), folder=folder)
+    before, _ = ask(root, words("."), ignore=ignore, folder=folder)
     scanned: list[int] = []
 
     def scan_many(places: tuple[str, ...]) -> object:
@@ -224,7 +226,7 @@ def test_directories_are_scanned_by_several_processes(
     monkeypatch.setattr(listings, "_MANY", 0)
     monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert ask(root, words("."), folder=folder) == (before, True)
+    assert ask(root, words("."), ignore=ignore, folder=folder) == (before, True)
     assert scanned == [directories]
 
 

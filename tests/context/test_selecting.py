@@ -222,9 +222,13 @@ def test_digest_covers_content_mode_links_and_names_but_no_times(tmp_path: Path)
     assert len(seen) == 6
 
 
-def test_names_that_are_not_utf8_are_digested(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_refused_unless_ignored(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff")).write_text("x")
-    assert selection_digest(select(make(tmp_path), ["."])).startswith("sha256:")
+    with pytest.raises(ContextError, match=r"`\\xff` in the build context is not UTF-8") as caught:
+        select(make(tmp_path, a=""), ["."])
+    assert caught.value.code == "CONTEXT-NAME"
+    assert paths(select(make(tmp_path, ignore="?"), ["."])) == ["."]
+    assert paths(select(make(tmp_path, ab=""), ["ab"])) == ["ab"]
 
 
 def test_the_ignore_file_of_the_dockerfile_wins(tmp_path: Path) -> None:

@@ -262,7 +262,20 @@ def test_carriage_returns_a_byte_order_mark_and_another_escape(host: Host, run_i
     assert_plain(host, project.folder, tmp_path / "plain", shipped, target="")
 
 
-@pytest.mark.xfail(reason="recipes, records and documents hold only text that is UTF-8", strict=True)
+def test_bytes_that_are_no_text_in_a_dockerfile(host: Host, run_id: str, tmp_path: Path) -> None:
+    early = b"FROM busybox:1.36-glibc AS app\nENV A=caf\xe9\nARG B=\xe9\nRUN echo $A $B >/seen\n# \xe9\n"
+    late = (
+        b'COPY --from=builder /out/tool /bin/caf\xe9\nCOPY <<"E" /x\n\xe9\nE\nCOPY <<E /y\n\xe9\nE\nCMD echo caf\xe9\n'
+        b'ENTRYPOINT ["caf\xe9"]\nHEALTHCHECK CMD caf\xe9\nSHELL ["sh", "\xe9"]\nONBUILD RUN \xe9\nLABEL \xe9=\xe9\n'
+        b"WORKDIR /caf\xe9\nVOLUME /\xe9\nMAINTAINER \xe9\nENV E=\xe9 F=$E\nEXPOSE 80\n"
+    )
+    project = small(host, tmp_path, run_id, "")
+    (project.folder / "Dockerfile").write_bytes(SMALL.encode() + early + late)
+    outcome = project.build("--output", f"oci:{tmp_path / 'out'}", platforms=(AMD64,))
+    shipped = shipped_image(tmp_path / "out", outcome, "app")
+    assert_plain(host, project.folder, tmp_path / "plain", shipped, target="app")
+
+
 def test_names_of_files_that_are_no_text(host: Host, run_id: str, tmp_path: Path) -> None:
     late = (
         "RUN touch /out/$(printf 'caf\\351') && ln -s $(printf 'th\\351') /out/link\n"

@@ -48,11 +48,21 @@ def main() -> None:
 
 def run() -> None:
     """Run the command line and exit with its code."""
+    _read_names_as_utf8()
     gc.set_threshold(_GARBAGE)
     signal.signal(signal.SIGTERM, _end)
     code = guarded(sys.argv[1:])
     gc.freeze()  # the process ends: to look for garbage once more would take longer than to assemble an image
     sys.exit(code)
+
+
+def _read_names_as_utf8() -> None:
+    """Start Python anew if the locale would have it read names of files in another way, on which keys would depend.
+
+    It has no other switch for this. A locale that names no encoding (C, POSIX) means UTF-8 to Python already.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable and "utf8" not in sys._xoptions:  # noqa: SLF001
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

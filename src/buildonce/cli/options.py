@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from buildonce.dockerfile.runes import escape_invalid, has_invalid
 from buildonce.errors import UsageError
 
 
@@ -105,6 +106,8 @@ def parse_build_args(pairs: Sequence[str], environment: dict[str, str]) -> dict[
         name, equals, value = pair.partition("=")
         if not name:
             raise UsageError(f"`--build-arg {pair}` has no name", help="write it as --build-arg NAME=VALUE")
+        if has_invalid(pair):
+            raise UsageError(f"`--build-arg {escape_invalid(pair)}` is not UTF-8", help="BuildKit takes only that")
         if equals:
             found[name] = value
         elif name in environment:

@@ -23,3 +23,12 @@ class SpecialFile(ContextError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message, help="exclude it in the ignore file, or copy a narrower path")
         self.path = path
+
+
+class UnnameableFile(ContextError):
+    """A source holds a file whose name is not UTF-8: BuildKit cannot be sent it."""
+
+    code = "CONTEXT-NAME"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, help="rename it, or exclude it in the ignore file")

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from buildonce.context.problems import SourceMissing, SpecialFile
+from buildonce.context.problems import SourceMissing, SpecialFile, UnnameableFile
 from buildonce.context.tree import Entry, Tree, kept_with_parents
 from buildonce.dockerfile.globs import has_wildcard, match_glob
 from buildonce.dockerfile.ignore import IgnoreRules, compile_patterns
 from buildonce.dockerfile.paths import clean_path
 from buildonce.dockerfile.problems import Fault, suggest
+from buildonce.dockerfile.runes import escape_invalid, has_invalid
 from buildonce.errors import ContextError
 
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
@@ -29,7 +30,7 @@ class Found(Struct, frozen=True, gc=False):
 
 
 def find(tree: Tree, word: str, exclude: IgnoreRules) -> Iterator[Found]:
-    """Yield what one source word selects. Raises `SourceMissing`, `SpecialFile` and `ContextError`."""
+    """Yield what one source word selects. Raises `ContextError`, mostly one of `problems`."""
     for match in _matches(tree, word):
         top = tree.follow(match)
         if top is None:
@@ -124,11 +125,13 @@ def _start(top: Entry) -> int:
 
 
 def _found(source: str, relative: str, entry: Entry) -> Found:
-    """Return what was found; raise `SpecialFile` for what is no file of an image."""
+    """Return what was found; raise `SpecialFile` and `UnnameableFile` for what no engine takes."""
     kind = _KINDS.get(stat.S_IFMT(entry.mode))
     if kind is None:
         name = _SPECIAL.get(stat.S_IFMT(entry.mode), "special file")
         raise SpecialFile(f"`{entry.path}` in the build context is a {name}", path=entry.path)
+    if has_invalid(entry.path):
+        raise UnnameableFile(f"the name of `{escape_invalid(entry.path)}` in the build context is not UTF-8")
     return Found(source or ".", relative, kind, entry)
 
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from buildonce.dockerfile.mounts import resolve_mount
 from buildonce.dockerfile.ports import parse_port
 from buildonce.dockerfile.problems import Fault
+from buildonce.dockerfile.runes import escape_invalid, has_invalid
 from buildonce.dockerfile.syntax import (
     Add,
     Copy,
@@ -90,6 +91,7 @@ def expand_instruction(typed: TypedInstruction, expander: Expander) -> TypedInst
     """Return the instruction as BuildKit executes it; ARG is left to the caller. Raises `Fault`."""
     match typed:
         case Run():
+            _check_bytes(typed)
             mounts = tuple(resolve_mount(mount.text, expander.word) for mount in typed.mounts)
             return replace(typed, mounts=mounts)
         case Copy() | Add():
@@ -109,6 +111,19 @@ def expand_instruction(typed: TypedInstruction, expander: Expander) -> TypedInst
             return replace(typed, signal=_checked_signal(expander.word(typed.signal)))
         case _:
             return typed
+
+
+def _check_bytes(run: Run) -> None:
+    """Refuse what BuildKit refuses when it comes to the instruction, in words that name no place."""
+    texts = (run.instruction.original, *(heredoc.content for heredoc in run.heredocs))
+    word = next((word for text in texts for word in text.split() if has_invalid(word)), None)
+    if word is not None:
+        raise Fault(
+            "DF038",
+            f"`{escape_invalid(word)}` is not UTF-8",
+            needle=word,
+            help="save the Dockerfile in UTF-8; BuildKit takes other bytes in comments, but not in RUN",
+        )
 
 
 def _expand_transfer(typed: Copy | Add, expander: Expander) -> Copy | Add:

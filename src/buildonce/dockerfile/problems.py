@@ -49,6 +49,7 @@ PROBLEMS: Mapping[str, str] = MappingProxyType(
         "DF034": "an ignore pattern is invalid",
         "DF035": "a base image's name is invalid",
         "DF037": "no stage can be added after the last instruction",
+        "DF038": "a RUN holds bytes that are not UTF-8",
     }
 )
 """Every code with what it means in one line."""

@@ -5,7 +5,10 @@ A Dockerfile's bytes are decoded as UTF-8 with ``surrogateescape``, so that any 
 
 from __future__ import annotations
 
+import json
 import re
+
+import msgspec
 
 SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680"
@@ -30,6 +33,21 @@ def encode(text: str) -> bytes:
 def escape_invalid(text: str) -> str:
     """Return ``text`` as it can be kept and shown anywhere: each byte that is not UTF-8 becomes ``\\xNN``."""
     return encode(text).decode("utf-8", "backslashreplace")
+
+
+def has_invalid(text: str) -> bool:
+    """Say whether ``text`` holds bytes that are not UTF-8."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def encode_json(value: object) -> bytes:
+    """Return ``value`` as JSON with sorted keys; in strings, a byte that is not UTF-8 is an escape (``\\udcNN``)."""
+    try:
+        return msgspec.json.encode(value, order="sorted")
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(value, order="sorted")
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def replace_invalid(text: str) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from buildonce.dockerfile.evaluation import Step
+from buildonce.dockerfile.runes import escape_invalid
 from buildonce.dockerfile.stages import ContextSource, ImageSource, Source, StageSource
 from buildonce.dockerfile.syntax import Arg, Copy, Env, Run
 from buildonce.oci import Digest
@@ -224,7 +225,7 @@ class _Stages:
     def _add(self, name: str, stages: tuple[int, ...], key: str, steps: Iterable[tuple[Step, StepRecipe]]) -> None:
         graph = self.plan.graph
         first = graph.stages[stages[0]]
-        written = first.stage.from_.instruction.original
+        written = escape_invalid(first.stage.from_.instruction.original)
         values = {**graph.global_args, **graph.build_args}
         frontend = foreign_frontend(graph)
         self.found[key] = StageAccount(
@@ -252,7 +253,7 @@ class _Stages:
                 self._depend(dependency.source)
         return StepAccount(
             line=step.instruction.span.start,
-            text=step.instruction.instruction.original,
+            text=escape_invalid(step.instruction.instruction.original),
             recipe=recipe,
             args={name: conceal(name, value) for name, value in step.args.items()} if is_run else {},
             reads=reads,

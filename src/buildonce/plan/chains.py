@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from buildonce.dockerfile.evaluation import Step
 from buildonce.dockerfile.paths import join_workdir
+from buildonce.dockerfile.runes import escape_invalid
 from buildonce.dockerfile.stages import StageSource
 from buildonce.dockerfile.syntax import Add, Cmd, Copy, Onbuild, Run, Span, Workdir
 
@@ -47,7 +48,7 @@ class ChainStep(Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The instruction as it stands in the Dockerfile, on one line."""
-        return self.step.instruction.instruction.original
+        return escape_invalid(self.step.instruction.instruction.original)
 
 
 class Chain(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
+from buildonce.dockerfile.runes import escape_invalid
 from buildonce.dockerfile.stages import (
     ContextSource,
     ImageSource,
@@ -160,7 +161,7 @@ class FilePlan:
         except ContextError as error:
             instruction = step.instruction.instruction
             place = f"{self.graph.dockerfile.path}:{instruction.span.start}"
-            error.notes = error.notes or (f"{place} takes it: `{instruction.original}`",)
+            error.notes = error.notes or (f"{place} takes it: `{escape_invalid(instruction.original)}`",)
             raise
 
     def source_key(self, source: Source, reading: Reading = _ALL, /) -> str:

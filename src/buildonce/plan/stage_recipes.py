@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from buildonce.dockerfile.evaluation import Step
 from buildonce.dockerfile.paths import join_workdir
+from buildonce.dockerfile.runes import encode_json
 from buildonce.dockerfile.stages import Source
 from buildonce.dockerfile.syntax import (
     Add,
@@ -263,4 +263,4 @@ def _metadata_text(step: Step) -> str:
 
 
 def _json(value: object) -> str:
-    return msgspec.json.encode(value, order="sorted").decode()
+    return encode_json(value).decode()

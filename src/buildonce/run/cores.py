@@ -15,6 +15,7 @@ from buildonce.assemble.core import normalise_core
 from buildonce.assemble.entries import Entry
 from buildonce.assemble.tarball import write_layer
 from buildonce.assemble.tree import Tree, apply_layers
+from buildonce.dockerfile.runes import has_invalid
 from buildonce.engines.protocol import Built
 from buildonce.errors import NotCompiled
 from buildonce.events import Activity
@@ -35,7 +36,10 @@ _LISTED = 500
 
 
 class CoreDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a core's record says of its content: its digest, and its entries unless they are too many."""
+    """What a core's record says of its content: its digest, and its entries.
+
+    They are left out if they are too many, or if the name of one is no text.
+    """
 
     content: Digest
     entries: tuple[Entry, ...] | None = None
@@ -179,7 +183,8 @@ class CoreMaker:
         blob = await asyncio.to_thread(write_layer, tree.entries(), target, parts=self._shop.parts)
         config = blob_of_bytes(_core_config(node, blob.diff_id), OCI_CONFIG)
         listed = _without_contents(tree)
-        details = CoreDetails(content=blob.diff_id, entries=listed if len(listed) <= _LISTED else None)
+        is_listed = len(listed) <= _LISTED and _is_text(listed)
+        details = CoreDetails(content=blob.diff_id, entries=listed if is_listed else None)
         return await put_result(
             self._shop.cache,
             manifest=Manifest(media_type=OCI_MANIFEST, config=config.descriptor, layers=(blob.descriptor,)),
@@ -239,6 +244,11 @@ def _read_contents(path: Path, target: Path, diff_id: Digest) -> Tree:
 def _without_contents(tree: Tree, *, names: bool = False) -> tuple[Entry, ...]:
     entries = tuple(tree.values()) if names else tree.entries()
     return tuple(replace(entry, content=None) for entry in entries)
+
+
+def _is_text(entries: tuple[Entry, ...]) -> bool:
+    """Say whether a record, which holds only text, can hold all names."""
+    return not any(has_invalid(one.path + (one.link or "") + (one.hardlink or "")) for one in entries)
 
 
 def _core_config(node: CoreNode, diff_id: Digest) -> bytes:

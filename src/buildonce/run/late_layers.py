@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-import msgspec
 from msgspec import Struct
 
 from buildonce.assemble.copying import copy_entries, workdir_entries
@@ -18,6 +17,7 @@ from buildonce.assemble.image import Step as ImageStep
 from buildonce.assemble.owners import Passwd
 from buildonce.assemble.tarball import LayerBlob, write_layer
 from buildonce.assemble.tree import Tree, apply_layer
+from buildonce.dockerfile.runes import encode_json
 from buildonce.dockerfile.syntax import Add, Copy, From, Run
 from buildonce.oci import Descriptor, Digest
 from buildonce.plan.chains import StepKind
@@ -33,7 +33,7 @@ _FORMAT = 2
 _Entries = tuple[Entry, ...]
 
 
-class _Written(msgspec.Struct, frozen=True):
+class _Written(Struct, frozen=True):
     """What is remembered of a layer that was written: its descriptor and its diff ID."""
 
     descriptor: Descriptor
@@ -103,7 +103,7 @@ class LateLayers:
         """Return a digest of what the hoisted copies make, contents and times left out; raises as `steps` does."""
         made = await self._make(node, base, cores, hoisted_only=True)
         bare = [replace(one, content=None, digest=None, size=0, mtime=0) for layer in made for one in layer.entries]
-        return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()[:32]
+        return hashlib.sha256(encode_json(bare)).hexdigest()[:32]
 
     async def _make(
         self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore], *, hoisted_only: bool
@@ -214,4 +214,4 @@ def _constant(entries: _Entries) -> Callable[[], Awaitable[_Entries]]:
 def layer_key(entries: _Entries) -> str:
     """Return a digest of all that decides a layer's bytes: the same entries are the same layer in every variant."""
     plain = [replace(entry, content=None) for entry in entries]
-    return hashlib.sha256(b"%d\n%s" % (_FORMAT, msgspec.json.encode(plain))).hexdigest()
+    return hashlib.sha256(b"%d\n%s" % (_FORMAT, encode_json(plain))).hexdigest()
