@@ -84,6 +84,17 @@ def test_wildcards(tmp_path: Path, source: str, expected: list[str]) -> None:
     assert paths(select(context, [source])) == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "is_uncertain"), [("*/*/l", True), ("d/*/l", True), ("d/*/*", True), ("d/e/l", False), ("d/e/*", False)]
+)
+def test_a_link_below_a_wildcard_is_uncertain(tmp_path: Path, source: str, is_uncertain: bool) -> None:
+    context = make(tmp_path, d__real__x="")
+    (tmp_path / "d/e").mkdir()
+    (tmp_path / "d/e/l").symlink_to("../real")
+    selected = {one.path: one.is_uncertain for one in select(context, [source])}
+    assert selected["d/real"] == is_uncertain
+
+
 def test_a_backslash_without_wildcard_is_a_character(tmp_path: Path) -> None:
     context = make(tmp_path, **{"a\\*": "x"})
     assert paths(select(context, ["a\\*"])) == ["a\\*"]

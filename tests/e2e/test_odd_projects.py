@@ -276,6 +276,18 @@ def test_bytes_that_are_no_text_in_a_dockerfile(host: Host, run_id: str, tmp_pat
     assert_plain(host, project.folder, tmp_path / "plain", shipped, target="app")
 
 
+def test_a_link_below_a_wildcard_of_the_context(host: Host, run_id: str, tmp_path: Path) -> None:
+    """BuildKit does not send what it leads to, unless something else asks for it: `b` comes out empty."""
+    copies = "COPY --from=builder /out/tool /\nCOPY [a-r]*/* /all/\n"
+    project = small(host, tmp_path, run_id, f"{SMALL}FROM scratch AS app\n{copies}", **{"real/x": "x"})
+    (project.folder / "a").mkdir()
+    (project.folder / "a/link").symlink_to("../real")
+    outcome = project.build("--output", f"oci:{tmp_path / 'out'}", platforms=(AMD64,))
+    assert [image["made"] for image in outcome["images"]] == ["built"]
+    shipped = shipped_image(tmp_path / "out", outcome, "app")
+    assert_plain(host, project.folder, tmp_path / "plain", shipped, target="app")
+
+
 def test_names_of_files_that_are_no_text(host: Host, run_id: str, tmp_path: Path) -> None:
     late = (
         "RUN touch /out/$(printf 'caf\\351') && ln -s $(printf 'th\\351') /out/link\n"

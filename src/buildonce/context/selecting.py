@@ -124,6 +124,7 @@ def _complete(
             mtime_ns=entry.mtime_ns,
             hardlink=hardlink,
             capability=content.capability if content is not None else None,
+            is_uncertain=one.is_uncertain,
         )
 
 
@@ -137,4 +138,5 @@ def _without_content(tree: Tree, one: Found) -> Selected:
         mode=0o777 if is_link else stat.S_IMODE(one.entry.mode),
         target=tree.read_link(one.entry.path) if is_link else None,
         mtime_ns=one.entry.mtime_ns,
+        is_uncertain=one.is_uncertain,
     )

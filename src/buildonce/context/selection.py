@@ -28,7 +28,7 @@ class Selected(Struct, frozen=True, kw_only=True, gc=False):
     at which the source or match was found before links were followed: its last part is the name that a copied file
     gets. ``mode`` has the twelve permission bits, ``size`` the content's bytes, ``hardlink`` the ``path`` of an earlier
     file from the same source that is the same file. The directory that a source names is selected with its content,
-    although a copy takes only the content.
+    although a copy takes only the content. What ``is_uncertain`` may be missing in a build, see `words`.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Selected(Struct, frozen=True, kw_only=True, gc=False):
     mtime_ns: int = 0
     hardlink: str | None = None
     capability: bytes | None = None
+    is_uncertain: bool = False
 
 
 def selection_digest(selected: Iterable[Selected]) -> Digest:

@@ -21,22 +21,24 @@ _SPECIAL = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "
 
 
 class Found(Struct, frozen=True, gc=False):
-    """What a word selects, without its content; ``source``, ``relative`` and ``type`` are those of `Selected`."""
+    """What a word selects, without its content; all but ``entry`` is that of `Selected`."""
 
     source: str
     relative: str
     type: str
     entry: Entry
+    is_uncertain: bool = False
 
 
 def find(tree: Tree, word: str, exclude: IgnoreRules) -> Iterator[Found]:
     """Yield what one source word selects. Raises `ContextError`, mostly one of `problems`."""
-    for match in _matches(tree, word):
+    for match, is_deep in _matches(tree, word):
         top = tree.follow(match)
         if top is None:
             raise _missing(tree, word, match)
-        yield _found(match, "", top)
-        yield from _below(tree, match, top, None, exclude)
+        is_uncertain = is_deep and top.path != match
+        yield _found(match, "", top, is_uncertain=is_uncertain)
+        yield from _below(tree, match, top, None, exclude, is_uncertain=is_uncertain)
 
 
 def find_with_parents(tree: Tree, word: str, exclude: IgnoreRules) -> Iterator[Found]:
@@ -49,24 +51,29 @@ def find_with_parents(tree: Tree, word: str, exclude: IgnoreRules) -> Iterator[F
     text = clean_path("/" + pattern)[1:]
     include = _compile_include(text)
     has_found = False
-    for match in _matches(tree, base):
+    for match, is_deep in _matches(tree, base):
         top = tree.follow(match)
         if top is None:
             continue
-        for one in _below(tree, match, top, include, exclude):
+        for one in _below(tree, match, top, include, exclude, is_uncertain=is_deep and top.path != match):
             has_found = True
             yield one
     if not has_found and not has_wildcard(word):
         raise _missing(tree, word, f"{base}/{text}".strip("/"))
 
 
-def _matches(tree: Tree, word: str) -> Iterator[str]:
-    """Yield the paths that a word means: itself, or all that match its wildcards."""
+def _matches(tree: Tree, word: str) -> Iterator[tuple[str, bool]]:
+    """Yield the paths that a word means: itself, or all that match its wildcards.
+
+    With each comes whether it lies deeper than the first part with a wildcard. A copy follows a link there, but not
+    what finds out which files of the context BuildKit is sent (fsutil/followlinks.go): whether the copy finds what it
+    leads to depends on what else is sent.
+    """
     path = clean_path("/" + word)[1:]
     parts = path.split("/") if path else []
     fixed = next((number for number, part in enumerate(parts) if has_wildcard(part)), len(parts))
     if fixed == len(parts):
-        yield path
+        yield path, False
         return
     base = tree.follow("/".join(parts[:fixed]))
     if base is None:
@@ -80,17 +87,19 @@ def _matches(tree: Tree, word: str) -> Iterator[str]:
         yield from _glob(tree, base, pattern)
 
 
-def _glob(tree: Tree, base: Entry, pattern: str) -> Iterator[str]:
+def _glob(tree: Tree, base: Entry, pattern: str) -> Iterator[tuple[str, bool]]:
     """Yield the paths below ``base`` that match; what is inside a match is not tried."""
     start = _start(base)
     inside = "/"
     for entry in tree.walk(base.path):
         if not entry.path.startswith(inside) and match_glob(pattern, entry.path[start:]):
             inside = f"{entry.path}/"
-            yield entry.path
+            yield entry.path, "/" in entry.path[start:]
 
 
-def _below(tree: Tree, source: str, top: Entry, include: IgnoreRules | None, exclude: IgnoreRules) -> Iterator[Found]:
+def _below(
+    tree: Tree, source: str, top: Entry, include: IgnoreRules | None, exclude: IgnoreRules, *, is_uncertain: bool
+) -> Iterator[Found]:
     """Yield what is below ``top``, is included (everything, if None) and not excluded, after what leads to it."""
     if not top.is_directory:
         return
@@ -99,7 +108,7 @@ def _below(tree: Tree, source: str, top: Entry, include: IgnoreRules | None, exc
     if include is not None or exclude.patterns:
         entries = kept_with_parents(_marked(entries, start, include, exclude))
     for entry in entries:
-        yield _found(source, entry.path[start:] if start else entry.path, entry)
+        yield _found(source, entry.path[start:] if start else entry.path, entry, is_uncertain=is_uncertain)
 
 
 def _marked(
@@ -124,7 +133,7 @@ def _start(top: Entry) -> int:
     return len(top.path) + 1 if top.path else 0
 
 
-def _found(source: str, relative: str, entry: Entry) -> Found:
+def _found(source: str, relative: str, entry: Entry, *, is_uncertain: bool) -> Found:
     """Return what was found; raise `SpecialFile` and `UnnameableFile` for what no engine takes."""
     kind = _KINDS.get(stat.S_IFMT(entry.mode))
     if kind is None:
@@ -132,7 +141,7 @@ def _found(source: str, relative: str, entry: Entry) -> Found:
         raise SpecialFile(f"`{entry.path}` in the build context is a {name}", path=entry.path)
     if has_invalid(entry.path):
         raise UnnameableFile(f"the name of `{escape_invalid(entry.path)}` in the build context is not UTF-8")
-    return Found(source or ".", relative, kind, entry)
+    return Found(source or ".", relative, kind, entry, is_uncertain)
 
 
 def _compile_include(pattern: str) -> IgnoreRules:

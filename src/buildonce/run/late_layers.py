@@ -10,7 +10,7 @@ from dataclasses import replace
 from msgspec import Struct
 
 from buildonce.assemble.copying import copy_entries, workdir_entries
-from buildonce.assemble.entries import Entry, name_of
+from buildonce.assemble.entries import Entry, NotExpressible, name_of
 from buildonce.assemble.facts import USER_FILES, Facts
 from buildonce.assemble.image import END, LayerStep, MetadataStep, copy_history
 from buildonce.assemble.image import Step as ImageStep
@@ -150,6 +150,10 @@ class LateLayers:
         assert isinstance(copy, Copy)  # noqa: S101  the caller looked
         context = self._shop.project.contexts[node.file]
         selected = context.select(copy.sources, copy.exclude, parents=copy.parents)
+        if any(one.is_uncertain for one in selected):
+            raise NotExpressible(
+                f"`{' '.join(copy.sources)}` finds a link below a wildcard, which BuildKit may not follow"
+            )
         return context_tree(selected, context.context.root, self._epoch(node))
 
     def _epoch(self, node: ImageNode) -> int:
