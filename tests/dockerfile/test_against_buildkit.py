@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import re
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buildonce.context import Selected, Words, open_context, select
+from buildonce.context import Words, open_context, select
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, evaluate_stage
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.problems import SyntaxProblem
 from buildonce.dockerfile.stages import StageSource, chain, resolve_stages
-from buildonce.dockerfile.syntax import Label
+from buildonce.dockerfile.syntax import Copy, Label
 from buildonce.errors import ContextError
-from buildonce.oci import Platform, digest_of
+from buildonce.oci import Platform
+from tests.dockerfile.engine import build, place, read_tree
 
 pytestmark = pytest.mark.host
 
@@ -31,6 +32,12 @@ PIECES = re.split(
     r"\s+",
     r"""a b / . $A ${A} ${B:-x} ${B- ${A:+ ${P#*/} ${P##*/} ${P%.*} ${P%%.*} ${P//\//-} ${P/ ${P// } \ \\ ' " '$A'
 "$A" * ? \* \? $ $1 < << ` $0 \$0 ${P# ${P% { ${E:-d} ${E-d} - + # % [a] ^""",
+)
+OPERATORS = (*("", ":-", "-", ":+", "+", ":?", "?", "#", "##", "%", "%%", "/", "//"), *(":#", ":/", "=", "^", ":", "!"))
+OPERANDS = (
+    *("", "w", "*", "*/", "*.", "?", "a", "one", "e/E", "e/", "/", "*/*", "?*", "**", ".*", "$A", "${A}", "${U:-d}"),
+    *("n/$A", "'q'", '"q"', "\\*", "\\?", "\\\\", "\\}", "\\/", "\\//u", "o/$0", "o/${0}", "o/$$", "/\\/", "'/'*"),
+    *("[a]", "(o", "b/\\}", "\\a"),
 )
 NAMES = ("A", "B", "C", "TARGETARCH", "PATH")
 ALL_LABELS = "|".join(f"${name}" for name in NAMES[:4])
@@ -45,19 +52,10 @@ class Outcome:
     workdir: str
 
 
-def build(folder: Path, text: str, output: str, *flags: str, context: Path | None = None) -> bool:
-    """Build with the engine that the environment leads to, and say whether it worked."""
-    (folder / "D").write_text(text)
-    argv = ["docker", "buildx", "build", "--file", f"{folder}/D", *flags, "--output", output, str(context or folder)]
-    done = subprocess.run(argv, capture_output=True, text=True)
-    assert "docker daemon" not in done.stderr, done.stderr
-    return done.returncode == 0
-
-
 def theirs(folder: Path, text: str, build_args: Mapping[str, str]) -> Outcome | None:
     folder.mkdir()
     flags = [f"--build-arg={name}={value}" for name, value in build_args.items()]
-    if not build(folder, text, f"type=oci,tar=false,dest={folder}/out", "--platform=linux/amd64", *flags):
+    if build(folder, text, f"type=oci,tar=false,dest={folder}/out", "--platform=linux/amd64", *flags):
         return None
     document = json.loads((folder / "out/index.json").read_bytes())
     while "manifests" in document:
@@ -95,10 +93,65 @@ def test_words(tmp_path: Path) -> None:
     while len(readable) < 200 or len(broken) < 15:
         word = "".join(chance.choice(PIECES) for _ in range(chance.randint(1, 6)))
         (broken if ours(f"{HEAD}LABEL k={word}x\n", {}) is None else readable).append(word)
-    text = HEAD + "".join(f"LABEL k{number}={word}x\n" for number, word in enumerate(readable))
-    assert theirs(tmp_path / "readable", text, {}) == ours(text, {})
-    for number, word in enumerate(broken[:15]):
-        assert theirs(tmp_path / f"broken{number}", f"{HEAD}LABEL k={word}x\n", {}) is None, word
+    assert_labels(tmp_path, HEAD, readable, broken[:15])
+
+
+@pytest.mark.parametrize("escape", ["\\", "`"])
+def test_every_modifier_in_words(escape: str, tmp_path: Path) -> None:
+    """Each modifier, with patterns and texts of every kind, of set, empty and unset variables, in quotes and not."""
+    head = f"# escape={escape}\n{HEAD}"
+    readable: list[str] = []
+    broken: list[str] = []
+    for written in _some(modified_words(), escape):
+        word = written.replace("\\", escape)
+        (broken if ours(f"{head}LABEL k={word}x\n", {}) is None else readable).append(word)
+    assert len(readable) > 1000
+    assert_labels(tmp_path, head, readable, broken[:8])
+
+
+def test_every_modifier_in_heredocs(tmp_path: Path) -> None:
+    """There quotes are characters, and the escape character is always a backslash."""
+    lines = _some(modified_words(), "heredoc")
+    texts = {line: heredoc_text(f"# escape=`\n{HEAD}COPY <<END /text\n{line}|\nEND\n") for line in lines}
+    readable = [line for line, text in texts.items() if text is not None]
+    assert len(readable) > 1000
+    text = f"# escape=`\n{HEAD}COPY <<END /text\n" + "".join(f"{line}|\n" for line in readable) + "END\n"
+    assert not build(tmp_path, text, f"type=local,dest={tmp_path}/o")
+    assert (tmp_path / "o/text").read_text() == "".join(texts[line] or "" for line in readable)
+    for line in [line for line, text in texts.items() if text is None][:8]:
+        assert build(tmp_path, f"# escape=`\n{HEAD}COPY <<END /text\n{line}|\nEND\n", "type=cacheonly"), line
+
+
+def _some(words: Iterable[str], seed: str) -> list[str]:
+    """Return some of the words; all, if so many examples are asked for."""
+    every = sorted(words)
+    return random.Random(seed).sample(every, min(len(every), int(os.environ.get("BUILDONCE_EXAMPLES", "2500"))))
+
+
+def modified_words() -> Iterator[str]:
+    for name, operator, word in itertools.product("APESU", OPERATORS, OPERANDS):
+        yield from (around.replace("@", f"${{{name}{operator}{word}}}") for around in ("@", '"@"', "'@'", 'x"@ y"@'))
+
+
+def assert_labels(folder: Path, head: str, readable: Sequence[str], broken: Sequence[str]) -> None:
+    pairs = [f"k{number}={word}x" for number, word in enumerate(readable)]
+    text = head + "".join(f"LABEL {' '.join(pairs[start : start + 50])}\n" for start in range(0, len(pairs), 50))
+    assert theirs(folder / "readable", text, {}) == ours(text, {})
+    for number, word in enumerate(broken):
+        assert theirs(folder / f"broken{number}", f"{head}LABEL k={word}x\n", {}) is None, word
+
+
+def heredoc_text(text: str) -> str | None:
+    """Return the content of the heredoc in the last instruction; None if that is refused."""
+    try:
+        graph = resolve_stages(
+            parse_dockerfile(text.encode(), "D"), build_args={}, target_platform=AMD, build_platform=AMD
+        )
+        copy = evaluate_stage(graph, graph.stages[-1], BaseState()).steps[-1].expanded
+    except SyntaxProblem:
+        return None
+    assert isinstance(copy, Copy)
+    return copy.heredocs[0].content
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -147,7 +200,7 @@ def test_selection(seed: int, tmp_path: Path) -> None:
     (tmp_path / "D.dockerignore").write_text("\n".join(_pattern(chance) for _ in range(chance.randint(0, 3))))
     source = "/".join(chance.choice(["a", "b", "x", "*", "c.txt", "*.md", ".", "?", "[a-c]*"]) for _ in range(2))
     output = f"type=local,dest={tmp_path}/o"
-    is_built = build(tmp_path, f"FROM scratch\nCOPY {source} /out/\n", output, "--no-cache", context=context)
+    is_built = not build(tmp_path, f"FROM scratch\nCOPY {source} /out/\n", output, "--no-cache", context=context)
     try:
         selected = select(open_context(context, tmp_path / "D"), Words(sources=(source,)))
     except ContextError:
@@ -155,7 +208,7 @@ def test_selection(seed: int, tmp_path: Path) -> None:
         return
     # without a match BuildKit does not even receive the directory; and matches that overwrite each other fail there
     if is_built:
-        assert _placed(selected) == _tree(tmp_path / "o/out")
+        assert place(selected) == read_tree(tmp_path / "o/out")
     else:
         assert not selected or len({one.source for one in selected}) > 1
 
@@ -178,28 +231,3 @@ def _pattern(chance: random.Random) -> str:
         chance.choice(["a", "b", "*", "**", "*.txt", "d.md", "x", "?", "[ab]"]) for _ in range(chance.randint(1, 3))
     ]
     return chance.choice(["", "", "", "!", "/"]) + "/".join(parts)
-
-
-Found = dict[str, tuple[str, str, int]]
-
-
-def _placed(selected: tuple[Selected, ...]) -> Found:
-    found: Found = {}
-    for one in selected:
-        name = one.relative or ("" if one.type == "dir" else one.source.rpartition("/")[2])
-        if name:
-            found[name] = (one.type, one.target or one.digest or "", one.mode)
-    return found
-
-
-def _tree(root: Path) -> Found:
-    found: Found = {}
-    for path in root.rglob("*"):
-        name, mode = str(path.relative_to(root)), path.lstat().st_mode & 0o7777
-        if path.is_symlink():
-            found[name] = ("symlink", os.readlink(path), 0o777)  # noqa: PTH115 - Path would tidy the target up
-        elif path.is_dir():
-            found[name] = ("dir", "", mode)
-        else:
-            found[name] = ("file", digest_of(path.read_bytes()), mode)
-    return found
