@@ -1,46 +1,30 @@
-"""What is to be verified, as people write it, and [io] what that means in a store."""
+"""[io] What is to be verified: what references that people write mean in a store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 import msgspec
 from msgspec import Struct
 
 from buildonce.errors import IntegrityError, UsageError
-from buildonce.oci import Descriptor, Digest, parse_digest
-from buildonce.reference import Repository, is_tag
+from buildonce.oci import Descriptor
 from buildonce.ship.record import ReleaseRecord
 from buildonce.store.layout import LayoutStore
 from buildonce.store.layout_index import REF_NAME
 from buildonce.store.opening import LayoutLocation, open_store, parse_store
 from buildonce.store.protocol import Listed, Stored
 from buildonce.store.registry import RegistrySession
+from buildonce.store.wanted import Wanted, parse_wanted
 from buildonce.tasks import together
 from buildonce.verify.findings import Kind, Place
 from buildonce.verify.ledger import Ledger
 
-_LAYOUT = "oci:"
 _VERSION = "1.0.0"
-_WILD = frozenset("*?[")
 
 
 class _Marker(msgspec.Struct):
     version: str = msgspec.field(name="imageLayoutVersion")
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """What a user asked for: a place, and of it one tag, those that match a pattern, one digest, or everything."""
-
-    location: LayoutLocation | Repository
-    tag: str | None = None
-    digest: Digest | None = None
-
-    @property
-    def is_pattern(self) -> bool:
-        """Say whether the store has to be asked what is meant."""
-        return self.digest is None and (self.tag is None or bool(_WILD & set(self.tag)))
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -58,31 +42,6 @@ class Target(Struct, frozen=True, kw_only=True):
     listed: Descriptor | None = None
     given: Stored | None = None
     is_chosen: bool = True
-
-
-def parse_wanted(text: str) -> Wanted:
-    """Return what ``text`` asks for: ``oci:DIR`` or ``registry/repository``, with ``:TAG`` and ``@DIGEST`` if wanted.
-
-    A tag may be a pattern (``*-1.4.2``). Raises `UsageError`.
-    """
-    rest, digest = text, None
-    head, at, tail = text.rpartition("@")
-    if at and ":" in tail and "/" not in tail:
-        rest, digest = head, parse_digest(tail)
-    folder, slash, last = rest.removeprefix(_LAYOUT).rpartition("/")
-    name, colon, tag = last.rpartition(":")
-    if not colon:
-        return Wanted(location=parse_store(rest), digest=digest)
-    if not name or not (is_tag(tag) or _is_pattern(tag)):
-        raise UsageError(
-            f"`{tag}` in `{text}` is no tag", help="a tag has letters, digits, `_`, `.` and `-`; `*` and `?` match any"
-        )
-    scheme = _LAYOUT if rest.startswith(_LAYOUT) else ""
-    return Wanted(location=parse_store(f"{scheme}{folder}{slash}{name}"), tag=tag, digest=digest)
-
-
-def _is_pattern(text: str) -> bool:
-    return bool(_WILD & set(text)) and all(one.isalnum() or one in "_.-*?[]!" for one in text)
 
 
 async def find_all_targets(texts: Iterable[str], session: RegistrySession, ledger: Ledger) -> tuple[Target, ...]:
@@ -136,7 +95,7 @@ async def find_targets(wanted: Wanted, source: Listed, ledger: Ledger) -> tuple[
             return ()
     if not wanted.is_pattern:
         return (_target(wanted, source, wanted.tag),)
-    tags = [tag for tag in await source.tags() if wanted.tag is None or fnmatchcase(tag, wanted.tag)]
+    tags = [tag for tag in await source.tags() if wanted.takes(tag)]
     if not tags:
         pattern = f" that matches `{wanted.tag}`" if wanted.tag else ""
         ledger.find(Kind.TAG_MISSING, f"the repository has no tag{pattern}", Place(reference=source.name))
@@ -163,9 +122,7 @@ def _in_layout(
         named.setdefault((entry.annotations or {}).get(REF_NAME) or None, []).append(entry)
     if wanted.digest is not None:
         return (_target(wanted, source, wanted.tag),)
-    matching = [
-        tag for tag in named if tag is not None and (wanted.tag is None or tag == wanted.tag or _fits(tag, wanted))
-    ]
+    matching = [tag for tag in named if tag is not None and wanted.takes(tag)]
     for tag in matching:
         if len({entry.digest for entry in named[tag]}) > 1:
             digests = tuple(entry.digest for entry in named[tag])
@@ -179,7 +136,3 @@ def _in_layout(
         what = f"no entry with the tag `{wanted.tag}`" if wanted.tag else "no entry"
         ledger.find(Kind.TAG_MISSING, f"the layout's index has {what}", Place(reference=source.name))
     return tuple(found)
-
-
-def _fits(tag: str, wanted: Wanted) -> bool:
-    return wanted.is_pattern and wanted.tag is not None and fnmatchcase(tag, wanted.tag)
