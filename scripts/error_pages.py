@@ -89,6 +89,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "REGISTRY-UNAVAILABLE": "Check the registry's name and your network, then run the same command again.",
     "REGISTRY-DENIED": "Log in with `docker login`, with an account that may do what the message says.",
     "INTEGRITY": "Something between you and the store changes bytes, or the store is damaged; nothing of it was used.",
+    "CONTESTED-TAGS": "Let one run at a time ship to these tags (in CI: a concurrency group), and run this one again.",
     "STALE-RELEASE": "Somebody released after you staged. Stage again, or move the tags all the same with `--force`.",
     "DISK": "Make room and run the same command again; nothing half-written is taken for whole.",
     "ASSEMBLY": "The image cannot be made as the Dockerfile says, by an engine either; the message says why.",

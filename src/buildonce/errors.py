@@ -155,6 +155,12 @@ class NotInStore(StoreError):
     code = "NOT-IN-STORE"
 
 
+class ContestedTags(StoreError):
+    """Other runs keep moving the tags of a release while it is published."""
+
+    code = "CONTESTED-TAGS"
+
+
 class MissingBlobs(StoreError):
     """A registry refuses a manifest because something it refers to is not there; ``digests`` if it named it."""
 

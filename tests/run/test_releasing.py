@@ -105,7 +105,7 @@ async def test_an_interruption_between_tags_is_in_the_journal_until_a_run_comple
     family = shop.family()
     await family.send(wanted)
     with pytest.raises(StoreError):
-        await tag_release(wanted, family, shop.journal, shop.targets)
+        await tag_release(wanted, family, shop.journal, shop.targets, shop.events.append)
     path = shop.journal.unfinished(shop.targets.values())
     assert path is not None
     warn_of_unfinished(shop.journal, shop.targets.values(), shop.events.append)
@@ -113,6 +113,20 @@ async def test_an_interruption_between_tags_is_in_the_journal_until_a_run_comple
     assert await shop.release(decode_record(path.read_bytes(), str(path))) == [TagOutcome.UNCHANGED, TagOutcome.CREATED]
     assert shop.journal.unfinished(shop.targets.values()) is None
     assert await shop.tags() == digests(wanted)
+
+
+async def test_a_release_that_goes_on_is_none_that_was_interrupted(shop: Shop) -> None:
+    targets = shop.targets.values()
+    record = await shop.stage(release(*VARIANTS))
+    first, second = shop.journal.begin(record), shop.journal.begin(record)
+    assert shop.journal.unfinished(targets) is None
+    first.close()
+    interrupted = shop.journal.unfinished(targets)
+    assert interrupted
+    assert shop.journal.unfinished(["another"]) is None
+    second.done()
+    assert shop.journal.unfinished(targets) is None
+    assert not interrupted.exists(), "a later release has moved all tags"
 
 
 Change = Callable[[dict[str, Any]], object]

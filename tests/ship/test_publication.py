@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from buildonce.errors import IntegrityError, StoreError
-from buildonce.oci import DOCKER_MANIFEST, decode_index, digest_of
+from buildonce.errors import IntegrityError, MissingBlobs, StoreError
+from buildonce.oci import DOCKER_MANIFEST, Digest, decode_index, digest_of
 from buildonce.reference import Repository
 from buildonce.ship.late_copies import LATE_COPIES, LateCopy, read_late_copies
 from buildonce.ship.publication import Publisher, TagOutcome
@@ -106,6 +106,56 @@ async def test_a_failing_tag_says_which_moved(registry: FakeRegistry, store: Sto
         await Publisher(store, EMPTY).publish(release("a", "b"))
     assert "moved already: a" in error.value.notes
     assert "not moved: b" in error.value.notes
+
+
+async def test_what_a_busy_registry_misses_for_a_moment_is_sent_again(registry: FakeRegistry, store: Store) -> None:
+    """Debian's registry writes names in place: another run's PUT of the same image hides it for a moment."""
+    wanted = release("a", "b")
+    image = wanted.indexes[0].images[0]
+    lacks = [
+        {"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown", "detail": {"digest": digest}}
+        for digest in (image.descriptor.digest, image.new[0].descriptor.digest)
+    ]
+    registry.faults.append(status(400, errors=lacks[:1], method="PUT", path="/manifests/a$", times=3))
+    registry.faults.append(status(400, errors=lacks[1:], method="PUT", path=f"/manifests/{image.descriptor.digest}"))
+    published = await Publisher(store, EMPTY).publish(wanted)
+    assert {tag.outcome for tag in published.tags} == {TagOutcome.CREATED}
+    for index in wanted.indexes:
+        assert await store.head_manifest(index.tags[0]) == index.digest
+
+
+async def test_what_a_registry_goes_on_missing_is_an_error(registry: FakeRegistry, store: Store) -> None:
+    wanted = release("a", "b")
+    lacks = [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown", "detail": {}}]
+    registry.faults.append(status(404, errors=lacks, method="PUT", path="/manifests/a$", times=99))
+    with pytest.raises(MissingBlobs):
+        await Publisher(store, EMPTY).publish(wanted)
+    assert len(registry.requests("PUT", "/manifests/a$")) == 6
+
+
+async def test_in_a_layout_all_tags_move_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are where they belong: another run may have moved them since they were looked at."""
+    layout = LayoutStore(tmp_path / "layout")
+    await Publisher(layout, EMPTY).publish(release("a", "b", "c"))
+    late = Publisher(layout, EMPTY)
+    wanted = release("a", "b=other", "c")
+    await late.send(wanted)
+    await Publisher(layout, EMPTY).publish(release("a", "b", "c", core="core 2"))
+    before = (layout.path / "index.json").stat().st_ino
+    steps = []
+    real = LayoutStore.set_tags
+
+    async def counted(self: LayoutStore, tags: Mapping[str, Digest]) -> None:
+        steps.append(sorted(tags))
+        await real(self, tags)
+
+    monkeypatch.setattr(LayoutStore, "set_tags", counted)
+    await late.tag(wanted)
+    assert steps == [["a", "b", "c"]]
+    assert (layout.path / "index.json").stat().st_ino != before
+    assert {tag: one.digest for tag, one in (await layout.tags()).items()} == {
+        index.tags[0]: index.digest for index in wanted.indexes
+    }
 
 
 async def test_a_layout_takes_the_same_release(tmp_path: Path) -> None:

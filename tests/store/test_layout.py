@@ -293,6 +293,22 @@ async def test_concurrent_wishes_for_one_blob_write_it_once(store: LayoutStore) 
     assert sorted(outcome.value for outcome in outcomes) == ["existed"] * 4 + ["uploaded"]
 
 
+async def test_many_blobs_at_once_open_few_files(store: LayoutStore, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    blobs = []
+    for number in range(300):
+        path = tmp_path / "files" / str(number)
+        path.write_bytes(b"%d" % number)
+        blobs.append(blob_of_file(path, layer(b"%d" % number).descriptor))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (150, before[1]))
+    try:
+        outcomes = await together(store.put_blob(blob) for blob in blobs)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert set(outcomes) == {Outcome.UPLOADED}
+
+
 # Files that are there already
 
 

@@ -37,7 +37,7 @@ from buildonce.store.layout import LayoutStore
 async def main():
     store = LayoutStore(Path(sys.argv[1]))
     for number in range(10):
-        await store.put_tags({f"{sys.argv[3]}-{number}": sys.argv[2]})
+        await store.set_tags({f"{sys.argv[3]}-{number}": sys.argv[2]})
 asyncio.run(main())
 """
 HOLDING = """

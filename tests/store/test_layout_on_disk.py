@@ -73,7 +73,7 @@ async def test_names_come_after_what_they_stand_for(tmp_path: Path, disk: Disk) 
     await store.put_manifest(index(one, two), OCI_INDEX, tag="all")
     (tmp_path / "file").write_bytes(b"layer")
     await store.adopt(tmp_path / "file", blob_of_bytes(b"layer", OCI_LAYER_GZIP).descriptor)
-    await store.put_tags({"one": digest_of(one.content), "two": digest_of(two.content)})
+    await store.set_tags({"one": digest_of(one.content), "two": digest_of(two.content)})
     # What another run has put there, and not tagged, is tagged here.
     other = image("other")
     await together(store.put_blob(blob) for blob in other.blobs)
@@ -133,7 +133,7 @@ async def test_tags_move_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for each in images.values():
         await together(store.put_blob(blob) for blob in each.blobs)
         await store.put_manifest(each.content, OCI_MANIFEST)
-    await store.put_tags({"kept": digest_of(images["one"].content), "moved": digest_of(images["one"].content)})
+    await store.set_tags({"kept": digest_of(images["one"].content), "moved": digest_of(images["one"].content)})
     seen = []
     real = Path.replace
 
@@ -143,11 +143,11 @@ async def test_tags_move_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Path, "replace", replacing)
     wanted = {"moved": digest_of(images["two"].content), "new": digest_of(images["three"].content)}
-    await store.put_tags(wanted)
+    await store.set_tags(wanted)
     assert seen == ["index.json"], "one step"
     tags = {tag: descriptor.digest for tag, descriptor in (await store.tags()).items()}
     assert tags == {"kept": digest_of(images["one"].content), **wanted}
-    await store.put_tags(wanted)
+    await store.set_tags(wanted)
     assert seen == ["index.json"], "nothing to do"
 
 
@@ -158,10 +158,10 @@ async def test_tags_move_all_or_none(tmp_path: Path) -> None:
     await store.put_manifest(one.content, OCI_MANIFEST, tag="v1")
     there, absent = digest_of(one.content), digest_of(b"absent")
     with pytest.raises(MissingBlobs) as caught:
-        await store.put_tags({"v2": there, "v3": absent})
+        await store.set_tags({"v2": there, "v3": absent})
     assert caught.value.digests == (absent,)
     with pytest.raises(UsageError, match="`a b` is not a tag"):
-        await store.put_tags({"v2": there, "a b": there})
+        await store.set_tags({"v2": there, "a b": there})
     assert set(await store.tags()) == {"v1"}
 
 

@@ -116,7 +116,7 @@ async def build_project(
             if options.stage_only:
                 published = family.published(release)
             else:
-                published = await tag_release(release, family, around.state.journal, names)
+                published = await tag_release(release, family, around.state.journal, names, around.emit)
             said.append(f"{len(published.sent)} images, {len(published.blobs)} blobs")
         watch.lap("ship")
     return Outcome(

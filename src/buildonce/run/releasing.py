@@ -40,16 +40,23 @@ async def release_record(
                 help="stage the release again, or move them all the same with --force",
             )
         emit(Warned(message=f"moved since the release was staged: {', '.join(moved)}"))
-    return (await tag_release(release, family, journal, record.targets)).tags
+    return (await tag_release(release, family, journal, record.targets, emit)).tags
 
 
-async def tag_release(release: Release, family: Family, journal: Journal, targets: Mapping[str, str]) -> Published:
+async def tag_release(
+    release: Release, family: Family, journal: Journal, targets: Mapping[str, str], emit: Emit
+) -> Published:
     """Move the tags of a release that was sent to ``targets`` (by variant), with an entry in the journal meanwhile."""
     if not family.has_moves(release):
         return family.published(release)
-    await asyncio.to_thread(journal.begin, staged_record(release, family, targets))
-    published = await family.tag(release)
-    await asyncio.to_thread(journal.end, targets.values())
+    entry = await asyncio.to_thread(journal.begin, staged_record(release, family, targets))
+    try:
+        published = await family.tag(release)
+        if not await family.settle(release):
+            emit(Warned(message="another run shipped to the same tags at the same time; they point to its release now"))
+        await asyncio.to_thread(entry.done)
+    finally:
+        entry.close()
     return published
 
 

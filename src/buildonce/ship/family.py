@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from buildonce.oci import Digest
 from buildonce.ship.publication import Published, Publisher
 from buildonce.ship.release import Image, Release
-from buildonce.ship.tagging import move_tags
+from buildonce.ship.tagging import move_tags, settle_tags
 from buildonce.tasks import together
 
 
@@ -30,6 +30,13 @@ class Family:
         parts = self._parts(release)
         await move_tags(parts)
         return self.published(release)
+
+    async def settle(self, release: Release) -> bool:
+        """See that the tags of ``release``, which moved, are together; say whether they are still where they moved to.
+
+        Raises `ContestedTags`.
+        """
+        return await settle_tags(self._parts(release))
 
     def published(self, release: Release) -> Published:
         """Return what publication did with ``release``, the tags in its order."""

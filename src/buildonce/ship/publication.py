@@ -2,32 +2,27 @@
 
 A failure, a kill or a full disk before the last phase leaves every tag where it was; what was sent stays and is not
 sent again. The number of requests is the floor: an upload for each distinct new blob, one PUT for each manifest and
-each tag, nothing for what is known to be there, at most one HEAD for a tag.
+each tag, nothing for what is known to be there, at most one HEAD for a tag. To look again whether other runs moved the
+tags meanwhile is a step of its own (`Family.settle`).
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.errors import MissingBlobs, StoreError
 from buildonce.oci import Digest
 from buildonce.ship.receipts import Receipt
-from buildonce.ship.release import Image, Release, VariantIndex
+from buildonce.ship.release import Image, Release
+from buildonce.ship.sending import Sender
 from buildonce.ship.tagging import Move, move_tags
-from buildonce.store.ensuring import ensure_blob
-from buildonce.store.protocol import Blob, Outcome, Store
+from buildonce.store.protocol import AtomicTags, Outcome, Store
 from buildonce.tasks import together
-
-_RECEIPT_LIMIT = 50_000
-"""How many digests a receipt may hold before it is begun anew."""
 
 
 class TagOutcome(Enum):
@@ -56,28 +51,15 @@ class Published(Struct, frozen=True, kw_only=True):
     blobs: tuple[Outcome, ...]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """What is known of the target while a publication goes on; ``recorded`` manifests are a receipt's word."""
-
-    recorded: frozenset[Digest] = frozenset()
-    manifests: set[Digest] = field(default_factory=set)
-    blobs: set[Digest] = field(default_factory=set)
-    sent: set[Digest] = field(default_factory=set)
-    outcomes: list[Outcome] = field(default_factory=list)
-
-
 class Publisher:
     """Publishes releases to one store."""
 
     def __init__(self, store: Store, receipt: Receipt) -> None:
         self._store = store
-        self._receipt = receipt
-        self._progress = _Progress(recorded=receipt.manifests, blobs=set(receipt.blobs))
+        self._sender = Sender(store, receipt)
         self._tags = dict(receipt.tags)
         self._before: dict[str, Digest | None] = {}
         self._moved: set[str] = set()
-        self._turns: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def name(self) -> str:
@@ -91,15 +73,13 @@ class Publisher:
 
     @property
     def receipt(self) -> Receipt:
-        """What is known of the target now, also after a failure half-way."""
-        progress = self._progress
-        fresh = len(progress.recorded) + len(progress.blobs) > _RECEIPT_LIMIT
-        return Receipt(
-            target=self._receipt.target,
-            tags=dict(self._tags),
-            manifests=frozenset(progress.manifests if fresh else progress.manifests | progress.recorded),
-            blobs=frozenset() if fresh else frozenset(progress.blobs),
-        )
+        """What is known of the store now, also after a failure half-way."""
+        return replace(self._sender.receipt, target=self.name, tags=dict(self._tags))
+
+    @property
+    def is_atomic(self) -> bool:
+        """Say whether all tags of a release move in one step."""
+        return isinstance(self._store, AtomicTags)
 
     async def publish(self, release: Release) -> Published:
         """Publish ``release``; raises `StoreError` and then has moved no tag, unless the message says which."""
@@ -111,49 +91,75 @@ class Publisher:
 
         Does not fail for the store's sake: `send` does what is left, and raises what keeps it from that.
         """
-        if image.descriptor.digest not in self._progress.recorded and all(tag in self._tags for tag in tags):
+        if not self._sender.is_recorded(image.descriptor.digest) and all(tag in self._tags for tag in tags):
             with suppress(StoreError):
-                await self._send_image(image)
+                await self._sender.send(image)
 
     async def send(self, release: Release) -> None:
         """Have every image of ``release`` complete in the store, by digest; no tag moves."""
         self._before = await self._current_tags(release)
-        try:
-            await self._send_images(release)
-        except MissingBlobs:
-            await self.send_again(release)
+        await self._sender.send_all(self._pending(release))
+
+    async def send_again(self, release: Release, missing: MissingBlobs) -> None:
+        """Send the images of ``release`` once more, as far as they may be concerned by what is ``missing``."""
+        images = list(self._pending(release))
+        self._sender.forget(images, missing)
+        await self._sender.send_all(images)
 
     async def tag(self, release: Release) -> Published:
         """Put the indexes of ``release``, which was sent, under their tags."""
         await move_tags([(self, release)])
         return self.published(release)
 
-    def moves(self, release: Release) -> tuple[Move, ...]:
-        """Return what of ``release``, which was sent, is not under its tag yet."""
-        pending = (Move(index, tag) for index in self._pending(release) for tag in index.tags)
-        return tuple(one for one in pending if self._before[one.tag] != one.index.digest and one.tag not in self._moved)
+    def moves(self, release: Release) -> Sequence[Move]:
+        """Return what of ``release``, which was sent, is to be moved: what is elsewhere, or all of it in one step."""
+        everything = [Move(index, tag) for index in release.indexes for tag in index.tags]
+        left = [one for one in everything if self._before[one.tag] != one.index.digest and one.tag not in self._moved]
+        return everything if left and self.is_atomic else left
 
-    async def move(self, move: Move) -> None:
-        """Put an index under its tag; every image is complete by now."""
+    async def move(self, moves: Sequence[Move]) -> Sequence[BaseException | None]:
+        """Put indexes under their tags, whose images are complete by now; return what kept each from it."""
+        if isinstance(self._store, AtomicTags):
+            return [await _failure(self._move_at_once(self._store, moves))] * len(moves)
+        return await together(_failure(self.put(one)) for one in moves)
+
+    async def put(self, move: Move) -> None:
+        """Put an index under its tag. Raises `StoreError`."""
         await self._store.put_manifest(move.index.content, move.index.media_type, tag=move.tag)
-        self._tags[move.tag] = move.index.digest
-        self._moved.add(move.tag)
+        self._note(move)
+
+    def places(self, release: Release) -> Sequence[Place]:
+        """Return all tags of ``release``."""
+        return [Place(self, Move(index, tag)) for index in release.indexes for tag in index.tags]
+
+    async def look(self, tag: str) -> Digest | None:
+        """Return where a tag points."""
+        return await self._store.head_manifest(tag)
 
     def published(self, release: Release) -> Published:
         """Return what publication did with ``release``."""
         return Published(
             tags=tuple(_tag_results(release, self._before, self.name)),
-            sent=frozenset(self._progress.sent),
-            blobs=tuple(self._progress.outcomes),
+            sent=frozenset(self._sender.sent),
+            blobs=tuple(self._sender.outcomes),
         )
 
-    async def send_again(self, release: Release) -> None:
-        """Send everything once more: the receipt was wrong (the target lost something)."""
-        self._progress = _Progress()
-        await self._send_images(release)
+    async def _move_at_once(self, store: AtomicTags, moves: Sequence[Move]) -> None:
+        indexes = {move.index.digest: move.index for move in moves}
+        await together(self._store.put_manifest(one.content, one.media_type) for one in indexes.values())
+        await store.set_tags({move.tag: move.index.digest for move in moves})
+        for move in moves:
+            self._note(move)
 
-    def _pending(self, release: Release) -> Iterator[VariantIndex]:
-        return (index for index in release.indexes if not _is_current(index, self._before))
+    def _note(self, move: Move) -> None:
+        self._tags[move.tag] = move.index.digest
+        self._moved.add(move.tag)
+
+    def _pending(self, release: Release) -> Iterator[Image]:
+        """Return the images of all indexes that are not under all their tags."""
+        for index in release.indexes:
+            if any(self._before[tag] != index.digest for tag in index.tags):
+                yield from index.images
 
     async def _current_tags(self, release: Release) -> dict[str, Digest | None]:
         """Return where each tag points, asking only when a known or unknown state could mean "nothing to do"."""
@@ -171,41 +177,35 @@ class Publisher:
         digests = await together(current(tag, digest) for tag, digest in wanted)
         return {tag: digest for (tag, _), digest in zip(wanted, digests, strict=True)}
 
-    async def _send_images(self, release: Release) -> None:
-        images = {image.descriptor.digest: image for index in self._pending(release) for image in index.images}
-        await together(self._send_image(image) for image in images.values())
 
-    async def _send_image(self, image: Image) -> None:
-        digest = image.descriptor.digest
-        async with self._turns[digest]:
-            if digest in self._progress.manifests:
-                return
-            # A receipt's word that an image is complete is worth one request: else it is published without a look.
-            if digest not in self._progress.recorded or await self._store.head_manifest(digest) is None:
-                await self._send_blobs(image)
-                await self._store.put_manifest(image.manifest, image.descriptor.media_type)
-                self._progress.sent.add(digest)
-            self._progress.manifests.add(digest)
+class Place:
+    """A tag of a release and the store that it is in."""
 
-    async def _send_blobs(self, image: Image) -> None:
-        """Have the blobs sent that the target is not known to have; each distinct one is sent once."""
-        new = [self._send_blob(blob, self._store.put_blob) for blob in image.new]
-        shared = [self._send_blob(blob, partial(ensure_blob, self._store)) for blob in image.shared]
-        await together((*new, *shared))
+    def __init__(self, publisher: Publisher, move: Move) -> None:
+        self.label = f"{publisher.name}:{move.tag}"
+        self.digest = move.index.digest
+        self._publisher = publisher
+        self._move = move
 
-    async def _send_blob(self, blob: Blob, send: Callable[[Blob], Awaitable[Outcome]]) -> None:
-        digest = blob.descriptor.digest
-        async with self._turns[digest]:
-            if digest not in self._progress.blobs:
-                self._progress.outcomes.append(await send(blob))
-                self._progress.blobs.add(digest)
+    async def look(self) -> Digest | None:
+        """Return where the tag points."""
+        return await self._publisher.look(self._move.tag)
+
+    async def put(self) -> None:
+        """Point the tag to the release's index."""
+        await self._publisher.put(self._move)
 
 
-def _is_current(index: VariantIndex, before: dict[str, Digest | None]) -> bool:
-    return all(before[tag] == index.digest for tag in index.tags)
+async def _failure(action: Awaitable[None]) -> BaseException | None:
+    """Return what an action raises, so that the others go on."""
+    try:
+        await action
+    except Exception as error:  # noqa: BLE001  a task's boundary: it is raised when all have ended
+        return error
+    return None
 
 
-def _tag_results(release: Release, before: dict[str, Digest | None], target: str) -> Iterable[TagResult]:
+def _tag_results(release: Release, before: Mapping[str, Digest | None], target: str) -> Iterable[TagResult]:
     for index in release.indexes:
         for tag in index.tags:
             match before[tag]:

@@ -42,6 +42,9 @@ _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _ABANDONED = 24 * 3600.0
 """Seconds after which a partial file belongs to nobody any more."""
 
+_WRITERS = 16
+"""How many blobs are written at once: each takes two open files, of which a process may have 1024 or fewer."""
+
 _READS = 5
 """How often the index is read again when a network file system says that it was replaced meanwhile."""
 
@@ -58,6 +61,7 @@ class LayoutStore:
         self._durable = durable
         self._ready = False
         self._folders: set[Path] = set()
+        self._writers = asyncio.Semaphore(_WRITERS)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -142,7 +146,8 @@ class LayoutStore:
             if self._is_kept(blob.descriptor):
                 return Outcome.EXISTED
             verifier = Verifier(blob.descriptor, f"blob {digest}")
-            await place(self._target(digest), blob.open(), verifier, durable=self._durable)
+            async with self._writers:
+                await place(self._target(digest), blob.open(), verifier, durable=self._durable)
             return Outcome.UPLOADED
 
     async def adopt(
@@ -184,7 +189,7 @@ class LayoutStore:
             await self._update(lambda document: layout_index.with_tags(document, {tag: descriptor}))
         return digest
 
-    async def put_tags(self, tags: Mapping[str, Digest]) -> None:
+    async def set_tags(self, tags: Mapping[str, Digest]) -> None:
         """Point tags to manifests and indexes that are there, all in one step or none.
 
         Raises `MissingBlobs` when one is not there.

@@ -130,7 +130,7 @@ class Local(Protocol):
 class AtomicTags(Protocol):
     """A store in which several tags can be moved at once."""
 
-    async def put_tags(self, tags: Mapping[str, Digest]) -> None:
+    async def set_tags(self, tags: Mapping[str, Digest]) -> None:
         """Point tags to manifests and indexes that are there, all in one step or none.
 
         Raises `MissingBlobs` when one is not there.
