@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,11 +31,21 @@ class Traffic:
         return sum(self.methods.values())
 
 
+Notice = Callable[[str, str], None]
+"""Be told of a request: its method and path."""
+
+
 class CountingProxy:
-    """What passes through the proxy at ``address``, counted until it is taken."""
+    """What passes through the proxy at ``address``, counted until it is taken.
+
+    ``arrived`` is called when a request comes, ``answered`` when the registry has answered and the client has not heard
+    of it yet.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.arrived: Notice = _pass_over
+        self.answered: Notice = _pass_over
         self._lock = threading.Lock()
         self._methods: Counter[str] = Counter()
         self._up = 0
@@ -109,6 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding"):
             self.send_error(http.HTTPStatus.LENGTH_REQUIRED)
             return
+        self.counts.arrived(self.command, self.path)
         size = int(self.headers.get("Content-Length") or 0)
         self.registry.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
@@ -119,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         for chunk in _chunks(self.rfile, size):
             self.registry.send(chunk)
         with self.registry.getresponse() as response:
+            self.counts.answered(self.command, self.path)
             down = self._answer(response)
         self.counts.add(self.command, size, down)
 
@@ -142,6 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(chunk)
             sent += len(chunk)
         return sent
+
+
+def _pass_over(_method: str, _path: str) -> None:
+    pass
 
 
 def _chunks(stream: BufferedIOBase, size: int) -> Iterator[bytes]:
