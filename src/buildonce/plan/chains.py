@@ -86,6 +86,12 @@ class Chain(Struct, frozen=True, kw_only=True):
         return tuple(step for step in self.steps[: self.engine_end] if step.kind is StepKind.LATE_COPY)
 
     @property
+    def tail(self) -> tuple[ChainStep, ...]:
+        """The steps of the base that follow the first of the late copies that it is built without."""
+        first = min((copy.history for copy in self.hoisted_over), default=0)
+        return tuple(step for step in self.engine_steps if step.history > first)
+
+    @property
     def trailing(self) -> tuple[ChainStep, ...]:
         """The steps after the base, all of them assembly's own."""
         return self.steps[self.engine_end :]

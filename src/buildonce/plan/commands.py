@@ -1,0 +1,153 @@
+"""What the text of a RUN says: its simple commands, each with its words and the directories it may run in.
+
+This is no shell. It reads a text so that a word which a shell would put together is rather seen once too often than not
+at all: variables are put in where they are known, quotes are read both as ends of words and as if they were not there.
+What is not known, of whatever length, is `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from buildonce.dockerfile.evaluation import Step
+from buildonce.dockerfile.syntax import Run
+
+UNKNOWN = "\0"
+"""Stands in a word for what only the shell knows."""
+
+SHELLS = frozenset({"sh", "ash", "bash", "dash"})
+BEFORE_PROGRAMS = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "exec", "command"})
+
+_COMMAND_ENDS = re.compile(r"[;&|\n]+")
+_WORD_ENDS = re.compile(r"[\s;&|()<>'\"`=,{}]+")
+_QUOTES = str.maketrans("", "", "'\"\\")
+_ASSIGNED = re.compile(r"(?<![\w/.-])([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;&|()<>\"'`]*)")
+_ASSIGNED_FIRST = re.compile(rf"\s*(?:{_ASSIGNED.pattern}\s+)+")
+_ASSIGNED_LATER = re.compile(r"\b(?:for|read|getopts\s+\S+)\s+((?:-\w+\s+)*[A-Za-z_]\w*(?:[ \t]+[A-Za-z_]\w*)*)")
+_ALTERNATIVES = re.compile(r"([^\s{}$]*)\{([^\s{},]*(?:,[^\s{},]*)+)\}([^\s{}]*)")
+_LONG = 1 << 16
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|\{([^}]*)\}|([A-Za-z_]\w*)|([0-9@*#?$!-]))")
+_HOME = re.compile(r"(?<![\w/.$-])~[\w.-]*(?=/|[\s;&|)]|$)")
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """A simple command: its words, the program first, and the text that they are of.
+
+    ``folders`` are the directories that relative words can be meant in.
+    """
+
+    words: tuple[str, ...]
+    text: str
+    folders: tuple[str, ...]
+
+    @property
+    def program(self) -> str:
+        """The name of what it runs."""
+        return posixpath.basename(self.words[0])
+
+    def paths(self, word: str) -> Iterator[str]:
+        """Yield what a word can mean as a path; it is absolute, or begins with what is not known."""
+        for folder in self.folders:
+            yield resolve(folder, word)
+
+
+def read_commands(step: Step) -> tuple[Command, ...]:
+    """Return the simple commands of a RUN in their order, some of them in several readings."""
+    run = step.expanded
+    assert isinstance(run, Run)  # noqa: S101  the caller looked
+    script = "\n".join((shell_text(run) or "", *(heredoc.text for heredoc in run.heredocs)))
+    texts = _COMMAND_ENDS.split(script) if shell_text(run) is not None else [" ".join(run.command)]
+    folders = [step.workdir]
+    found: dict[Command, None] = {}
+    for values in (step.env, {**step.env, **assigned(script, step.env)}):
+        for text in texts:
+            for command in _readings(put_in(text, values), tuple(folders)):
+                found[command] = None
+                if command.program in ("cd", "pushd") and len(command.words) > 1:
+                    folders += [path for path in command.paths(command.words[-1]) if path not in folders]
+    return tuple(found)
+
+
+def shell_text(run: Run) -> str | None:
+    """Return what a RUN gives to a shell; None if it runs a program without one."""
+    if run.shell_form:
+        return run.command[0]
+    words = run.command
+    is_shell = bool(words) and posixpath.basename(words[0]) in SHELLS and "-c" in words[1:-1]
+    return words[words.index("-c") + 1] if is_shell else None
+
+
+def assigned(script: str, env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that a script sets itself; `UNKNOWN` is the value of one that has several."""
+    found: dict[str, str] = {}
+    for one in _ASSIGNED.finditer(script):
+        is_computed = (
+            "$(" in one[2] or "`" in script[one.start() : one.end() + 1] or script[one.end() - 1 :][:2] == "$("
+        )
+        value = UNKNOWN if is_computed else put_in(one[2].translate(_QUOTES), {**env, **found})
+        found[one[1]] = value if found.get(one[1], value) == value else UNKNOWN
+    for names in _ASSIGNED_LATER.findall(script):
+        found |= dict.fromkeys(names.split(), UNKNOWN)
+    return found
+
+
+def put_in(text: str, values: Mapping[str, str]) -> str:
+    """Return a text with variables put in; the word in ``${name:-word}`` follows as a command of its own."""
+    others: list[str] = []
+
+    def value(found: re.Match[str]) -> str:
+        if found[2]:
+            others.extend(re.findall(r"^\w+:?[-+=?](.*)", found[2]))
+        return values.get(found[1] or found[3] or "", UNKNOWN)
+
+    replaced = _HOME.sub(UNKNOWN, _VARIABLE.sub(value, text))
+    return "\n: ".join((replaced, *others))
+
+
+def resolve(folder: str, word: str) -> str:
+    """Return the path that a word means in a directory; what begins with an unknown part can be anywhere."""
+    return posixpath.normpath(word if word.startswith(UNKNOWN) else posixpath.join(folder, word))
+
+
+def _readings(text: str, folders: tuple[str, ...]) -> Iterator[Command]:
+    seen: set[tuple[str, ...]] = set()
+    text = _without_alternatives(text)
+    for reading in (text, text.translate(_QUOTES)):
+        for line in reading.split("\n"):
+            for words in _called(_words(line)):
+                if words and words not in seen:
+                    seen.add(words)
+                    yield Command(words=words, text=line, folders=folders)
+
+
+def _without_alternatives(text: str) -> str:
+    """Return the text with ``x{a,b}y`` written out as ``xay xby``, as far as that stays short."""
+    while len(text) < _LONG and (found := _ALTERNATIVES.search(text)):
+        start, alternatives, end = found.groups()
+        words = " ".join(f"{start}{one}{end}" for one in alternatives.split(","))
+        text = text[: found.start()] + words + text[found.end() :]
+    return text
+
+
+def _called(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield a command's words, and those of the command in ``sh -c 'command'``."""
+    yield words
+    if len(words) > 2 and posixpath.basename(words[0]) in SHELLS and re.fullmatch("-[a-z]*c[a-z]*", words[1]):
+        yield words[2:]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return a command's words, the program first, and the values of variables that are set for it alone last."""
+    found = _ASSIGNED_FIRST.match(text)
+    first, rest = (found[0], text[found.end() :]) if found else ("", text)
+    words = _without_keywords([word for word in _WORD_ENDS.split(rest) if word])
+    return (*words, *(word for word in _WORD_ENDS.split(first) if word))
+
+
+def _without_keywords(words: Sequence[str]) -> Sequence[str]:
+    start = next((number for number, word in enumerate(words) if word not in BEFORE_PROGRAMS), 0)
+    return words[start:]

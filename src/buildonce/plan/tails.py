@@ -1,0 +1,90 @@
+"""What the instructions after a late copy have to do with what it brings, as far as their text tells."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+from buildonce.dockerfile.evaluation import Step
+from buildonce.dockerfile.syntax import Run
+from buildonce.plan.commands import UNKNOWN, Command, read_commands
+
+_CHANGES_TREES = frozenset(
+    {"chown", "chmod", "chgrp", "setfacl", "chattr", "rm", "mv", "find", "strip", "upx", "setcap"}
+)
+_REDIRECTED = re.compile(r"(?<!<)(?:<(?!<)|>+)\s*([^\s;&|<>()'\"`]+)")
+_SUBSTITUTED = re.compile(r"\$\(|[<>]\(|`")
+_WILD = re.compile(rf"[*?\[{UNKNOWN}]")
+_TAKE_TEXT = frozenset({"echo", "printf"})
+_TAKE_NAMES = frozenset({"addgroup", "adduser", "apk", "apt", "apt-get", "groupadd", "useradd", "usermod"})
+_TAKE_OWNER_OR_MODE = frozenset({"chgrp", "chmod", "chown"})
+
+
+def named_word(step: Step, paths: Iterable[str], programs: AbstractSet[str] = frozenset()) -> str | None:
+    """Return the word of a RUN that names one of ``paths``, or a directory around one that the RUN rewrites.
+
+    ``programs`` are names by which something of it can be called wherever it is.
+    """
+    if not isinstance(step.expanded, Run):
+        return None
+    known = frozenset(paths)
+    around = {parent for path in known for parent in _parents(path)}
+    for command in read_commands(step):
+        rewrites = any(posixpath.basename(word) in _CHANGES_TREES for word in command.words)
+        for number, word in enumerate(command.words):
+            if word.strip(UNKNOWN) == "" or _is_no_file(command, number):
+                continue
+            meant = tuple(command.paths(word[word.find("/") :] if word.startswith("-") else word))
+            # A shell looks for a program without a slash in PATH, not in the working directory.
+            may_be_below = number > 0 or "/" in word
+            if (
+                word in programs
+                or any(_means(path, known) for path in meant)
+                or (rewrites and number and any(_means(path, around) for path in meant))
+                or (may_be_below and any(_is_below(path, known) for path in meant))
+            ):
+                return word.replace(UNKNOWN, "...")
+    return None
+
+
+def _means(path: str, paths: AbstractSet[str]) -> bool:
+    """Say whether a path, which can have wildcards, can be one of these."""
+    if path in paths:
+        return True
+    pattern = path.replace(UNKNOWN, "*")
+    return _WILD.search(path) is not None and any(fnmatch.fnmatchcase(known, pattern) for known in paths)
+
+
+def _is_below(path: str, directories: AbstractSet[str]) -> bool:
+    return any(path.startswith(known + "/") for known in directories)
+
+
+def _is_no_file(command: Command, number: int) -> bool:
+    """Say whether a word after the program is plainly no file that is read or changed."""
+    words, text, program = command.words, command.text, command.program
+    word = words[number]
+    if not number or _SUBSTITUTED.search(text):
+        return False
+    if word.startswith(("-", "+")):
+        return "/" not in word
+    if program == "ln" and number < len(words) - 1:  # where a symbolic link leads to is text
+        return not _REDIRECTED.search(text) and any(re.fullmatch("-[a-z]*s[a-z]*|--symbolic", one) for one in words)
+    if any(character in word for character in "/*?["):
+        return False
+    if program == "set":
+        return word == "pipefail"
+    if program in _TAKE_TEXT:
+        return word not in _REDIRECTED.findall(text)
+    if program in _TAKE_NAMES:
+        return "." not in word and not _REDIRECTED.search(text)
+    plain = [one for one in words[1:] if not one.startswith(("-", "+"))]
+    return program in _TAKE_OWNER_OR_MODE and "--reference" not in words and word == plain[0] not in plain[1:]
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path not in ("/", ""):
+        path = posixpath.dirname(path)
+        yield path
