@@ -17,6 +17,8 @@ BASE_TIME = 1_577_836_800
 SOURCE_TIME = 1_546_300_800
 FILE_TIME = 1_612_325_106
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+CAPABILITY_V3 = bytes.fromhex("0100000300040000000000000000000000000000e8030000")
+"""A capability that counts in the user namespace whose root is the user 1000."""
 
 
 def member(

@@ -1,27 +1,29 @@
-"""[io] A real BuildKit as the oracle: stages built through `docker buildx`, exported as OCI layouts."""
+"""[io] A real BuildKit as the oracle: stages built through `docker buildx bake`, exported as OCI layouts."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildonce.assemble.archive import Layer, scan_layer
 from buildonce.assemble.facts import wants_user_file
-from buildonce.oci import Descriptor, Manifest, decode_index, decode_manifest
+from buildonce.oci import Descriptor, Digest, Manifest, decode_index, decode_manifest
 
 EPOCH = 1_000_000_000
 CREATED = "2001-09-09T01:46:40Z"
+AMD64 = "linux/amd64"
 
-_HEAD = """\
+HEAD = """\
 FROM scratch AS base
 ADD base.tar /
 FROM scratch AS src
 ADD src.tar /
 WORKDIR /core
-FROM base AS it
 """
 
 
@@ -44,34 +46,86 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildKit:
-    """A build context with a base and a source, and the engine that builds stages on them."""
+    """A build context, the engine that builds stages in it, and a folder for what comes out.
+
+    ``head`` are the stages that others are built on and copy from, ``contexts`` named contexts.
+    """
 
     context: Path
     results: Path
+    head: str = HEAD
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    _layers: dict[Digest, Layer] = field(default_factory=dict)
 
-    def build(self, name: str, instructions: str, *, target: str = "it") -> Built | Failed:
-        """Build a stage of these instructions on the base; its times in config and history are `EPOCH`."""
+    def build(self, name: str, stage: str, *, platform: str = AMD64) -> Built | Failed:
+        """Build one stage; see `build_all`."""
+        built = self.build_all(name, {"it": stage}, platform=platform)
+        return built if isinstance(built, Failed) else built["it"]
+
+    def build_all(self, name: str, stages: Mapping[str, str], *, platform: str = AMD64) -> Mapping[str, Built] | Failed:
+        """Build stages in one call, each an image; times in their config and history are `EPOCH`.
+
+        A stage's text begins from ``base``, unless it has a FROM of its own. If one fails, all do.
+        """
         dockerfile = self.results / f"{name}.Dockerfile"
-        dockerfile.write_text(f"{_HEAD}{instructions}\n", encoding="utf-8")
-        layout = self.results / name
-        shutil.rmtree(layout, ignore_errors=True)
-        command = [
-            "docker",
-            "buildx",
-            "build",
-            "--quiet",
-            "--provenance=false",
-            "--platform=linux/amd64",
-            f"--build-arg=SOURCE_DATE_EPOCH={EPOCH}",
-            f"--file={dockerfile}",
-            f"--target={target}",
-            f"--output=type=oci,tar=false,dest={layout}",
-            str(self.context),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        dockerfile.write_text(self.head + "".join(_stage(*item) for item in stages.items()), encoding="utf-8")
+        folder = self.results / name
+        shutil.rmtree(folder, ignore_errors=True)
+        targets = {stage: self._target(dockerfile, stage, folder / stage, platform) for stage in stages}
+        file = self.results / f"{name}.json"
+        file.write_text(json.dumps({"group": {"default": {"targets": list(stages)}}, "target": targets}))
+        command = ["docker", "buildx", "bake", "--progress=plain", "--allow=fs=*", f"--file={file}"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=600)
+        assert "Cannot connect to the Docker daemon" not in done.stderr, done.stderr
         if done.returncode:
             return Failed(text=done.stderr)
-        return _read_layout(layout)
+        built = {stage: self._read_layout(folder / stage) for stage in stages}
+        shutil.rmtree(folder)
+        return built
+
+    def refuses(self, name: str, stage: str) -> bool:
+        """Say whether a stage cannot be built; nothing is exported."""
+        dockerfile = self.results / f"{name}.Dockerfile"
+        dockerfile.write_text(self.head + _stage("it", stage), encoding="utf-8")
+        command = ["docker", "buildx", "build", "--quiet", "--provenance=false", f"--platform={AMD64}", "--target=it"]
+        command += [f"--build-context={name}={place}" for name, place in self.contexts.items()]
+        command += ["--output=type=cacheonly", f"--file={dockerfile}", str(self.context)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=600)
+        assert "Cannot connect to the Docker daemon" not in done.stderr, done.stderr
+        return bool(done.returncode)
+
+    def _target(self, dockerfile: Path, stage: str, output: Path, platform: str) -> Mapping[str, object]:
+        return {
+            "context": str(self.context),
+            "contexts": dict(self.contexts),
+            "dockerfile": str(dockerfile),
+            "target": stage,
+            "platforms": [platform],
+            "args": {"SOURCE_DATE_EPOCH": str(EPOCH)},
+            "attest": ["type=provenance,disabled=true"],
+            "output": [f"type=oci,tar=false,dest={output}"],
+        }
+
+    def _read_layout(self, layout: Path) -> Built:
+        def path(descriptor: Descriptor) -> Path:
+            return layout / "blobs" / descriptor.digest.replace(":", "/")
+
+        index = decode_index((layout / "index.json").read_bytes())
+        manifest_bytes = path(index.manifests[0]).read_bytes()
+        manifest = decode_manifest(manifest_bytes)
+        for descriptor in manifest.layers:
+            if descriptor.digest not in self._layers:
+                contents = self.results / f"{descriptor.digest.partition(':')[2]}.tar"
+                with path(descriptor).open("rb") as file:
+                    self._layers[descriptor.digest] = scan_layer(
+                        file, contents_path=contents, keep=wants_user_file, digest=descriptor.digest
+                    )
+        return Built(
+            manifest_bytes=manifest_bytes,
+            manifest=manifest,
+            config=path(manifest.config).read_bytes(),
+            layers=tuple(self._layers[descriptor.digest] for descriptor in manifest.layers),
+        )
 
 
 def assert_host() -> None:
@@ -79,28 +133,14 @@ def assert_host() -> None:
     assert os.environ.get("DOCKER_HOST"), 'no test host: run `scripts/host up` and `eval "$(scripts/host env)"`'
 
 
-def _read_layout(layout: Path) -> Built:
-    def path(descriptor: Descriptor) -> Path:
-        return layout / "blobs" / descriptor.digest.replace(":", "/")
+def split_stage(text: str) -> tuple[str, str]:
+    """Return the name that a stage's FROM has, ``base`` if it has none, and its instructions."""
+    if not text.startswith("FROM "):
+        return "base", text
+    name, _, instructions = text.removeprefix("FROM ").partition("\n")
+    return name, instructions
 
-    index = decode_index((layout / "index.json").read_bytes())
-    manifest_bytes = path(index.manifests[0]).read_bytes()
-    manifest = decode_manifest(manifest_bytes)
-    layers: list[Layer] = []
-    for descriptor in manifest.layers:
-        blob = path(descriptor)
-        with blob.open("rb") as file:
-            layers.append(
-                scan_layer(
-                    file,
-                    contents_path=blob.with_name(f"{blob.name}.tar"),
-                    keep=wants_user_file,
-                    digest=descriptor.digest,
-                )
-            )
-    return Built(
-        manifest_bytes=manifest_bytes,
-        manifest=manifest,
-        config=path(manifest.config).read_bytes(),
-        layers=tuple(layers),
-    )
+
+def _stage(name: str, text: str) -> str:
+    base, instructions = split_stage(text)
+    return f"FROM {base} AS {name}\n{instructions}\n"

@@ -34,14 +34,17 @@ class Replay:
         return assemble_image(base, self.steps, created=created)
 
 
-def evaluate(instructions: str) -> tuple[Step, ...]:
-    """Return the steps of a stage that begins from a base."""
+_STATE = BaseState(env={"PATH": "/bin"})
+
+
+def evaluate(instructions: str, state: BaseState = _STATE) -> tuple[Step, ...]:
+    """Return the steps of a stage that begins from a base in this state."""
     text = f"FROM scratch AS src\nFROM scratch AS base\nFROM base AS it\n{instructions}\n"
     platform = Platform(os="linux", architecture="amd64")
     graph = resolve_stages(
         parse_dockerfile(text.encode(), "Dockerfile"), build_args={}, target_platform=platform, build_platform=platform
     )
-    return evaluate_stage(graph, graph.stages[-1], BaseState(env={"PATH": "/bin"})).steps
+    return evaluate_stage(graph, graph.stages[-1], state).steps
 
 
 def copy_spec(step: Step) -> CopySpec:
@@ -61,12 +64,19 @@ def copy_spec(step: Step) -> CopySpec:
 
 
 def replay(
-    instructions: str, base: Tree, sources: Mapping[str, Tree], passwd: Passwd, folder: Path, *, epoch: int | None
+    instructions: str,
+    base: Tree,
+    sources: Mapping[str, Tree],
+    passwd: Passwd,
+    folder: Path,
+    *,
+    epoch: int | None,
+    state: BaseState = _STATE,
 ) -> Replay:
     """Return what the instructions make above ``base``; ``sources`` are by stage, the context under ""."""
     tree, layers, steps = base, list[tuple[Entry, ...]](), list[ImageStep]()
     config: Config = {"config": {"WorkingDir": "/"}}
-    for number, step in enumerate(evaluate(instructions)):
+    for number, step in enumerate(evaluate(instructions, state)):
         match step.expanded:
             case Copy() as copy:
                 spec = copy_spec(step)

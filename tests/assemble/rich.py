@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import tarfile
 
-from tests.assemble.archives import BASE_TIME, CAPABILITY, FILE_TIME, SOURCE_TIME, directory, make_tar, member, symlink
+from tests.assemble.archives import (
+    BASE_TIME,
+    CAPABILITY,
+    CAPABILITY_V3,
+    FILE_TIME,
+    SOURCE_TIME,
+    directory,
+    make_tar,
+    member,
+    symlink,
+)
 
 LONG = "a-name-of-a-hundred-and-twenty-characters-" + "x" * 78
 DEEP = "/".join(f"level-{number}-of-a-deep-directory" for number in range(6))
@@ -52,6 +62,24 @@ BASE = (
     symlink("dirlink", "opt/app"),
     symlink("through-file", "isfile/x"),
     symlink("dots", "usr/../opt/./app/"),
+    symlink("all", "/"),
+    directory("odd", 0o700, (7, 8), mtime=BASE_TIME),
+    member("odd/one", content=b"one", mtime=BASE_TIME),
+    member("odd/three", tarfile.LNKTYPE, link="odd/one", mtime=BASE_TIME),
+    member("odd/two", tarfile.LNKTYPE, link="odd/one", mtime=BASE_TIME),
+    member("odd/pipe", tarfile.FIFOTYPE, mtime=BASE_TIME),
+    member("odd/null", tarfile.CHRTYPE, device=(1, 3), mode=0o666, mtime=BASE_TIME),
+    member("odd/suid", content=b"s", mode=0o4755, mtime=BASE_TIME),
+    member("odd/capable", content=b"ping", mode=0o755, capability=CAPABILITY),
+    member("odd/other-capable", content=b"ping", mode=0o755, capability=CAPABILITY[:8] + b"\1" + CAPABILITY[9:]),
+    symlink("odd/self", "."),
+    symlink("odd/to-pipe", "pipe"),
+    directory("odd/closed", 0o000, mtime=BASE_TIME),
+    directory("odd/with space", mtime=BASE_TIME),
+    directory("odd/caf\u00e9", mtime=BASE_TIME),
+    directory("odd/a", 0o711, (1, 2), mtime=BASE_TIME),
+    directory("odd/a/keep", 0o1770, (3, 4), mtime=BASE_TIME),
+    member("odd/a/keep/old", content=b"old", mtime=BASE_TIME),
 )
 
 SOURCE = (
@@ -117,6 +145,43 @@ SOURCE = (
     directory("linked/b"),
     member("linked/b/two", tarfile.LNKTYPE, link="linked/a/one"),
     member("linked/z-symlink", tarfile.LNKTYPE, link="core/bin/alias", mode=0o777, owner=(1234, 5678)),
+    directory("hl", mtime=SOURCE_TIME),
+    member("hl/a", content=b"hard"),
+    directory("hl/sub"),
+    member("hl/sub/b", tarfile.LNKTYPE, link="hl/a"),
+    member("hl/z", tarfile.LNKTYPE, link="hl/a"),
+    member("hl/fifo", tarfile.FIFOTYPE),
+    member("hl/fifo-again", tarfile.LNKTYPE, link="hl/fifo"),
+    member("hl/empty", content=b""),
+    member("hl/empty-again", tarfile.LNKTYPE, link="hl/empty"),
+    directory("globs"),
+    *(
+        member(f"globs/{name}", content=name.encode("utf-8", "surrogateescape"))
+        for name in (".hidden", "*", "[", "\\", "a b", "caf\u00e9", "\udcff", "tab\t", "new\nline", "{x}", "#", "!x")
+    ),
+    directory("tree", 0o751),
+    member("tree/top.txt", content=b"top"),
+    directory("tree/.git", 0o700),
+    member("tree/.git/config", content=b"git"),
+    directory("tree/a", 0o755, (11, 12)),
+    member("tree/a/one.txt", content=b"1"),
+    directory("tree/a/b", 0o1777, (13, 14)),
+    member("tree/a/b/two.txt", content=b"2"),
+    member("tree/a/b/two.md", content=b"2"),
+    directory("tree/a/keep", 0o2755, (15, 16)),
+    member("tree/a/keep/three.md", content=b"3"),
+    symlink("tree/a/link", "b"),
+    symlink("tree/lost", "no/where"),
+    directory("times", mtime=0),
+    member("times/zero", content=b"0", mtime=0),
+    member("times/future", content=b"f", mtime=8_600_000_000),
+    symlink("times/link", "zero"),
+    directory("caps"),
+    member("caps/v3", content=b"v3", mode=0o755, capability=CAPABILITY_V3),
+    member("caps/same", content=b"ping", mode=0o755, capability=CAPABILITY),
+    directory("dirs", 0o7777, (21, 22)),
+    directory("dirs/closed", 0o000, (23, 24)),
+    directory("dirs/set", 0o6711, (25, 26)),
 )
 
 

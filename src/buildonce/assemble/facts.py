@@ -100,11 +100,13 @@ def read_users(tree: Tree, kept: Mapping[Digest, bytes]) -> Passwd:
     contents: dict[str, bytes | None] = {}
     problems: dict[str, str] = {}
     for name in USER_FILES:
+        contents[name] = entry = None
         try:
             entry = tree.lstat(resolve_path(tree.lstat, f"/etc/{name}"))
         except NotADirectory:
-            entry = None
-        contents[name] = None
+            pass
+        except AssemblyError as error:
+            problems[name] = f"/etc/{name} cannot be opened: {error.message}"
         if entry is None:
             continue
         if entry.type is not EntryType.FILE:
