@@ -150,7 +150,11 @@ _Document = TypeVar("_Document", Manifest, Index)
 
 def _decode(content: bytes, kind: type[_Document]) -> _Document:
     try:
-        return msgspec.json.decode(content, type=kind)
+        document = msgspec.json.decode(content)
+        if isinstance(document, dict):
+            # BuildKit, and every program in Go that does not take care, writes an empty list so.
+            document |= {key: [] for key in ("layers", "manifests") if document.get(key, ()) is None}
+        return msgspec.convert(document, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(f"this is not an image {kind.__name__.lower()}: {error}") from error
 

@@ -100,6 +100,8 @@ class BuildKit:
             "contexts": dict(self.contexts),
             "dockerfile": str(dockerfile),
             "target": stage,
+            # BuildKit's cache takes trees for the same in which a file of the same name is in another place.
+            "no-cache-filter": [stage],
             "platforms": [platform],
             "args": {"SOURCE_DATE_EPOCH": str(EPOCH)},
             "attest": ["type=provenance,disabled=true"],

@@ -205,7 +205,7 @@ CASES: dict[str, str] = {
 }
 
 NEWER: dict[str, str] = {
-    # what BuildKit does since 2026; older engines do not know --parents, or print health checks otherwise
+    # what BuildKit does since 2026; older engines do not know --parents
     "parents-file": "COPY --from=src --parents /core/bin/tool /opt/app/",
     "parents-relative": "COPY --from=src --parents core/bin/tool core/lib /opt/app/",
     "parents-directory": "COPY --from=src --parents /core/lib/sub /opt/new",
@@ -221,9 +221,6 @@ NEWER: dict[str, str] = {
     "parents-over-existing": "COPY --from=src /core/bin /opt/app/core\nCOPY --from=src --parents /core/lib /opt/app/",
     "exclude-with-parents": "COPY --from=src --parents --exclude=**/*.md /wild/b.d /opt/new/",
     "context-parents": "COPY --parents folder/inner/deep.txt /opt/new/",
-    "healthcheck": 'HEALTHCHECK --interval=90s --timeout=1500ms --start-period=2h --retries=3 CMD ["a", "b"]',
-    "healthcheck-shell": "HEALTHCHECK --start-interval=1ms CMD curl -f http://localhost/ || exit 1",
-    "healthcheck-none": "HEALTHCHECK NONE",
 }
 
 LATE: dict[str, tuple[str, str, int]] = {

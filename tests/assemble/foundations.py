@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildonce.assemble.archive import Layer, scan_layer
-from buildonce.assemble.config import decode_config, encode_config, for_platform, scratch_config, with_default_path
+from buildonce.assemble.config import begin_stage, scratch_config
 from buildonce.assemble.facts import read_users, wants_user_file
 from buildonce.assemble.image import BaseImage
 from buildonce.assemble.owners import Passwd
@@ -48,8 +48,8 @@ def write_foundation(layout: Path, base: Base) -> Foundation:
         config=json.loads(content),
         config_content=content,
     )
-    config = encode_config(for_platform(with_default_path(decode_config(content)), platform))
-    layers = [_scan(io.BytesIO(read_blob(layout, layer.digest))) for layer in manifest.layers]
+    config = begin_stage(content, platform)
+    layers = [_scan(layout, layer.digest) for layer in manifest.layers]
     tree, passwd = _tree(layers)
     return Foundation(
         digest=digest,
@@ -76,8 +76,9 @@ def scratch_foundation() -> Foundation:
     return Foundation(digest="", image=image, tree=Tree(), passwd=Passwd(), state=BaseState())
 
 
-def _scan(file: io.BytesIO) -> Layer:
-    return scan_layer(file, keep=wants_user_file)
+def _scan(layout: Path, digest: str) -> Layer:
+    contents = layout / f"{digest.partition(':')[2]}.tar"
+    return scan_layer(io.BytesIO(read_blob(layout, digest)), contents_path=contents, keep=wants_user_file)
 
 
 def _tree(layers: tuple[Layer, ...] | list[Layer]) -> tuple[Tree, Passwd]:

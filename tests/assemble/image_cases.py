@@ -39,18 +39,22 @@ def _users(*members: tuple[tarfile.TarInfo, bytes]) -> Base:
 
 
 _ETC = directory("etc", mtime=BASE_TIME)
-_FILES = make_tar(
-    (
-        _ETC,
-        member("etc/passwd", content=_NAMES, mtime=BASE_TIME),
-        member("etc/group", content=_GROUPS, mtime=BASE_TIME),
-        directory("srv", 0o1775, (5, 6), mtime=BASE_TIME),
-    )
+_FILES_MEMBERS = (
+    _ETC,
+    member("etc/passwd", content=_NAMES, mtime=BASE_TIME),
+    member("etc/group", content=_GROUPS, mtime=BASE_TIME),
+    directory("srv", 0o1775, (5, 6), mtime=BASE_TIME),
 )
+_FILES = make_tar(_FILES_MEMBERS)
 
 
 def _configured(**settings: object) -> Base:
     return Base(layers=(_FILES,), config={"config": settings})
+
+
+def _files_of(name: str) -> bytes:
+    """Return a layer that no other base has: of one that has several packed forms, BuildKit takes any."""
+    return make_tar((*_FILES_MEMBERS, member("packed", content=name.encode())))
 
 
 _RICH_CONFIG = {
@@ -88,7 +92,6 @@ BASES: Mapping[str, Base] = {
     ),
     "users-dangling": _users(_ETC, symlink("etc/passwd", "/nowhere"), symlink("etc/group", "/nowhere/else")),
     "users-directory": _users(_ETC, directory("etc/passwd"), directory("etc/group")),
-    "users-pipe": _users(_ETC, member("etc/passwd", tarfile.FIFOTYPE), member("etc/group", tarfile.FIFOTYPE)),
     "users-loop": _users(_ETC, symlink("etc/passwd", "passwd"), symlink("etc/group", "passwd")),
     "users-below-file": _users(member("etc", content=b"no directory")),
     "users-hard-linked": _users(
@@ -122,6 +125,7 @@ BASES: Mapping[str, Base] = {
                     member("was-file", content=b"f"),
                     directory("was-directory"),
                     member("was-directory/inside", content=b"i"),
+                    directory("names"),
                     member("names/one", content=b"linked"),
                     member("names/two", tarfile.LNKTYPE, link="names/one"),
                 )
@@ -129,6 +133,7 @@ BASES: Mapping[str, Base] = {
             make_tar(
                 (
                     directory("a", 0o700, (3, 4)),
+                    directory("a/b", 0o1777),
                     member("a/b/.wh.one"),
                     member(".wh.gone"),
                     directory("hidden", 0o750),
@@ -136,10 +141,11 @@ BASES: Mapping[str, Base] = {
                     member("hidden/new", content=b"n"),
                     directory("was-file"),
                     member("was-directory", content=b"now a file"),
+                    directory("names"),
                     member("names/one", content=b"linked no more"),
                 )
             ),
-            make_tar((member("deep/without/parents", content=b"d"), symlink("srv", "a/b"))),
+            make_tar((directory("deep"), member("deep/file", content=b"d"), symlink("srv", "a/b"))),
         )
     ),
     "empty-layer": Base(layers=(_FILES, make_tar(()), make_tar((directory("x"),)))),
@@ -162,7 +168,6 @@ BASES: Mapping[str, Base] = {
     "config-null": Base(layers=(_FILES,), config={"config": {"Env": None, "Cmd": None, "Labels": None}}),
     "config-rich": _configured(**_RICH_CONFIG),
     "config-workdir-unclean": _configured(WorkingDir="//srv/./x/../y/"),
-    "config-workdir-relative": _configured(WorkingDir="relative"),
     "config-user-number": _configured(User="77"),
     "config-user-unknown": _configured(User="nobody:none"),
     "config-env-odd": _configured(Env=["PATH", "=x", "A", "A=1", "A=2"]),
@@ -182,7 +187,7 @@ BASES: Mapping[str, Base] = {
             ]
         },
     ),
-    "docker": Base(layers=(_FILES, make_tar((directory("x"),))), family=Family.DOCKER),
+    "docker": Base(layers=(_files_of("docker"),), family=Family.DOCKER),
     "docker-old": Base(
         layers=(_FILES,),
         family=Family.DOCKER,
@@ -207,10 +212,10 @@ BASES: Mapping[str, Base] = {
             },
         },
     ),
-    "docker-plain": Base(layers=(_FILES,), family=Family.DOCKER, packing=Packing.PLAIN),
-    "docker-zstd": Base(layers=(_FILES,), family=Family.DOCKER, packing=Packing.ZSTD),
-    "oci-plain": Base(layers=(_FILES, make_tar((directory("x"),))), packing=Packing.PLAIN),
-    "oci-zstd": Base(layers=(_FILES, make_tar((directory("x"),))), packing=Packing.ZSTD),
+    "docker-plain": Base(layers=(_files_of("docker-plain"),), family=Family.DOCKER, packing=Packing.PLAIN),
+    "docker-zstd": Base(layers=(_files_of("docker-zstd"),), family=Family.DOCKER, packing=Packing.ZSTD),
+    "oci-plain": Base(layers=(_files_of("oci-plain"),), packing=Packing.PLAIN),
+    "oci-zstd": Base(layers=(_files_of("oci-zstd"),), packing=Packing.ZSTD),
     "unknown-keys": Base(
         layers=(_FILES,),
         config={"x-vendor": {"b": [1, 2.5, None], "a": "<"}, "config": {"X-Setting": {"k": True}, "Cmd": ["sh"]}},
@@ -232,7 +237,7 @@ _OWNERS = (
     "unknown", "unknown:unknown", "app:unknown", "7:unknown", "007:08", "2147483647", "2147483648", "+7",
 )  # fmt: skip
 _ODD_OWNERS = (
-    "spaced", "cr", "cr:cr", "dup:dup", "few:few", "none", "plus", "hex", "last:last", "nan:nan", "+", "#", "big:big",
+    "spaced", "cr", "cr:cr", "dup:dup", "few:few", "none", "plus", "hex", "last:last", "nan:nan", "+", "#"
 )  # fmt: skip
 
 CASES: Mapping[str, str] = {
@@ -250,10 +255,8 @@ CASES: Mapping[str, str] = {
         for name in (
             "users-none",
             "users-empty",
-            "users-linked",
             "users-linked-etc",
             "users-dangling",
-            "users-hard-linked",
             "users-replaced",
             "layered",
             "docker-zstd",
@@ -263,7 +266,7 @@ CASES: Mapping[str, str] = {
     },
     **{
         f"{name}-number": f"FROM {name}\n{_SRC} --chown=4:5 /core/lib /p/\nUSER 4:5\nWORKDIR /w"
-        for name in ("users-directory", "users-pipe", "users-loop", "users-long-line", "users-below-file")
+        for name in ("users-directory", "users-loop", "users-long-line", "users-below-file")
     },
     "owner-by-variable": f"FROM users-plain\nARG U=app\nENV G=staff\n{_SRC} --chown=$U:$G /core/lib /p/",
     # bases of many layers
@@ -272,19 +275,18 @@ CASES: Mapping[str, str] = {
     "layered-over": f"FROM layered\n{_SRC} /wild/a.txt /was-directory\n{_SRC} /wild/a.txt /names/two",
     "layered-itself": "FROM layered\nCOPY --from=layered / /",
     "layered-elsewhere": "FROM base\nCOPY --from=layered / /layers/",
-    "layered-without-parents": f"FROM layered\n{_SRC} /core/lib /deep/without/lib\n{_SRC} /core/empty /deep",
     "empty-layers": f"FROM empty-layer\n{_SRC} /none* /x\n{_SRC} /core/lib /x",
     "odd-names-base": f"FROM odd-names\n{_SRC} /core/lib /trailing/link/lib\n{_SRC} /core/bin/tool /x/y",
     # row 28: what the base's config says
     **{
         f"{name}-everything": f"FROM {name}\n{_EVERYTHING}"
         for name in BASES
-        if name.startswith(("config-", "docker", "oci-", "unknown-", "history-", "features"))
+        if name.startswith(("config-", "docker", "oci-", "history-", "features"))
     },
     **{
         f"{name}-untouched": f"FROM {name}"
         for name in BASES
-        if name.startswith(("config-", "docker", "oci-", "unknown-", "history-", "features"))
+        if name.startswith(("config-", "docker", "oci-", "history-", "features"))
     },
     **{
         f"{name}-platform": f"FROM {name}\n{_SRC} /core/lib /p/\nENV V=1"
@@ -312,7 +314,6 @@ CASES: Mapping[str, str] = {
     "volume-merged": 'FROM config-rich\nVOLUME /v /w\nVOLUME ["/x y", "/z"]\nVOLUME relative/./v/',
     "user-replaced": "FROM config-rich\nUSER 0\nWORKDIR new\nUSER app:staff\nWORKDIR newer",
     "workdir-inherited": f"FROM config-rich\n{_SRC} /core/lib .\n{_SRC} /core/bin/tool sub/",
-    "workdir-inherited-relative": f"FROM config-workdir-relative\n{_SRC} /core/lib .\nWORKDIR x",
     "workdir-inherited-unclean": f"FROM config-workdir-unclean\n{_SRC} /core/lib .\nWORKDIR x",
     "workdir-inherited-dot": "FROM config-rich\nWORKDIR .",
     "stopsignal-replaced": "FROM config-rich\nSTOPSIGNAL SIGRTMIN+3",
@@ -324,7 +325,6 @@ CASES: Mapping[str, str] = {
     "cmd-shell-odd": "FROM config-rich\nCMD echo 'a  b' \"$X\" && \\\n  true # no comment",
     "history-quotes": f'FROM config-rich\n{_SRC} ["/globs/a b", "/q \\"x\\"/"]\nARG W=/x\n{_SRC} /core/lib $W/y',
     "history-flags": f"FROM config-rich\n{_SRC} --link --chmod=0755 --chown=1:2 --exclude=x /core/lib /h/",
-    "health-on-health": "FROM config-rich\nHEALTHCHECK NONE",
 }
 
 HEALTH: Mapping[str, str] = {
@@ -334,17 +334,36 @@ HEALTH: Mapping[str, str] = {
     "health-shell": "FROM config-rich\nHEALTHCHECK CMD curl -f http://x/ || exit 1",
     "health-replaced": "FROM config-health-none\nHEALTHCHECK --interval=5s CMD true",
     "health-zero": "FROM config-rich\nHEALTHCHECK --interval=0s --retries=0 CMD x",
+    "health-on-health": "FROM config-rich\nHEALTHCHECK NONE",
+    "healthcheck": 'HEALTHCHECK --interval=90s --timeout=1500ms --start-period=2h --retries=3 CMD ["a", "b"]',
+    "healthcheck-shell": "HEALTHCHECK --start-interval=1ms CMD curl -f http://localhost/ || exit 1",
+    "healthcheck-none": "HEALTHCHECK NONE",
     "health-none-then-some": 'FROM config-rich\nHEALTHCHECK NONE\nHEALTHCHECK --timeout=2m CMD ["x"]',
     "health-some-then-none": "FROM config-none\nHEALTHCHECK CMD x\nHEALTHCHECK NONE",
 }
 
+UNKNOWN = f"FROM unknown-keys\n{_EVERYTHING}"
+"""A stage on a base whose config has keys that no specification knows."""
+
 FAILING: Mapping[str, str] = {
-    **{
-        f"{name}-owner": f"FROM {name}\n{_SRC} --chown=app:staff /core/lib /p/"
-        for name in ("users-directory", "users-pipe", "users-loop", "users-long-line", "users-below-file")
-    },
-    "workdir-directory-of-users": "FROM users-directory\nUSER app\nWORKDIR /w",
-    "scratch-name": f"FROM scratch\n{_SRC} /no-such /x",
+    "scratch-missing": f"FROM scratch\n{_SRC} /no-such /x",
+    "health-time-too-short": "FROM scratch\nHEALTHCHECK --interval=1us CMD x",
+    "expose-too-much": "FROM scratch\nEXPOSE 70000",
 }
 
-REFUSED: Mapping[str, str] = {}
+REFUSED: Mapping[str, str] = {
+    # Only contents of files called passwd and group are kept when layers are read.
+    **{
+        f"{name}-owner": f"FROM {name}\n{_SRC} --chown=app:staff /core/lib /p/"
+        for name in (
+            "users-linked",
+            "users-hard-linked",
+            "users-directory",
+            "users-loop",
+            "users-long-line",
+            "users-below-file",
+        )
+    },
+    "owner-beyond-bounds": f"FROM users-odd\n{_SRC} --chown=big:big /core/lib /p/",
+    "users-linked-workdir": "FROM users-linked\nUSER app\nWORKDIR /w",
+}

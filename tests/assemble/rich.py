@@ -171,7 +171,7 @@ SOURCE = (
     directory("tree/a/keep", 0o2755, (15, 16)),
     member("tree/a/keep/three.md", content=b"3"),
     symlink("tree/a/link", "b"),
-    symlink("tree/lost", "no/where"),
+    symlink("tree/a/lost", "no/where"),
     directory("times", mtime=0),
     member("times/zero", content=b"0", mtime=0),
     member("times/future", content=b"f", mtime=8_600_000_000),

@@ -32,7 +32,7 @@ from buildonce.dockerfile.syntax import (
     Workdir,
 )
 from buildonce.errors import AssemblyError
-from buildonce.oci import Platform
+from buildonce.oci import Platform, parse_platform
 
 Config: TypeAlias = dict[str, Any]
 """An image config as decoded JSON."""
@@ -76,6 +76,28 @@ _CONFIG_ORDER: Final = (
 _HEALTH_ORDER: Final = ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
 _HISTORY_ORDER: Final = ("created", "created_by", "author", "comment", "empty_layer")
 _ROOTFS_ORDER: Final = ("type", "diff_ids")
+_NOTES: Final = frozenset({"id", "parent", "container", "container_config", "docker_version", "throwaway", "Size"})
+_CONTAINER_NOTES: Final = frozenset(
+    {
+        "Hostname",
+        "Domainname",
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Tty",
+        "OpenStdin",
+        "StdinOnce",
+        "Image",
+        "NetworkDisabled",
+        "MacAddress",
+        "PublishService",
+        "VolumeDriver",
+        "Memory",
+        "MemorySwap",
+        "CpuShares",
+        "CpuSet",
+    }
+)
 _SORTED: Final = ("ExposedPorts", "Volumes", "Labels")
 
 
@@ -137,10 +159,15 @@ def scratch_config(platform: Platform) -> bytes:
     return encode_config(config | ({"variant": platform.variant} if platform.variant else {}))
 
 
+def begin_stage(content: bytes, platform: Platform) -> bytes:
+    """Return an external image's config as that of a stage that begins from it has it, before its first instruction."""
+    return encode_config(for_platform(with_default_path(_without_notes(decode_config(content))), platform))
+
+
 def with_default_path(config: Config) -> Config:
     """Return ``config`` with a PATH, which BuildKit adds to every stage whose base has none (but not on Windows)."""
     env = _settings(config).get("Env") or []
-    if config.get("os") == "windows" or any(one.startswith("PATH=") for one in env):
+    if config.get("os") == "windows" or any(one.partition("=")[0] == "PATH" for one in env):
         return config
     return _with(config, Env=[*env, DEFAULT_PATH])
 
@@ -148,12 +175,16 @@ def with_default_path(config: Config) -> Config:
 def for_platform(config: Config, platform: Platform) -> Config:
     """Return ``config`` as that of an image for ``platform``, whatever the base's own: FROM can name another one.
 
-    A variant of the same architecture stays where ``platform`` has none (convert.go, at the end of toDispatchState).
+    A variant of the same architecture stays where ``platform`` has none, unless it says nothing, as arm64's v8 (see
+    convert.go, at the end of toDispatchState).
     """
     is_same = (config.get("os"), config.get("architecture")) == (platform.os, platform.architecture)
-    kept = config if is_same else {k: v for k, v in config.items() if k not in ("variant", "os.version", "os.features")}
-    variant = {"variant": platform.variant} if platform.variant else {}
-    return {**kept, "os": platform.os, "architecture": platform.architecture, **variant}
+    kept = config if is_same else {k: v for k, v in config.items() if k not in ("variant", "os.version")}
+    variant = platform.variant or str(kept.get("variant") or "")
+    named = "/".join(part for part in (platform.os, platform.architecture, variant) if part)
+    normal = parse_platform(named).variant
+    rest = {key: value for key, value in kept.items() if key != "variant"}
+    return {**rest, "os": platform.os, "architecture": platform.architecture, **({"variant": normal} if normal else {})}
 
 
 def onbuild_triggers(config: Config) -> tuple[str, ...]:
@@ -238,6 +269,13 @@ def _apply(config: Config, instruction: MetadataInstruction, *, cmd_is_set: bool
             return _with(config, OnBuild=[*(settings.get("OnBuild") or []), expression]), ""
         case _:
             assert_never(instruction)
+
+
+def _without_notes(config: Config) -> Config:
+    """Return ``config`` without what Docker's old builder noted of the container that it ran; BuildKit drops that."""
+    kept = {key: value for key, value in config.items() if key not in _NOTES}
+    settings = {key: value for key, value in _settings(config).items() if key not in _CONTAINER_NOTES}
+    return {**kept, "config": settings} if config.get("config") else kept
 
 
 def _settings(config: Config) -> Mapping[str, Any]:

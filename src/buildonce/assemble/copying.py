@@ -15,7 +15,7 @@ from buildonce.assemble.entries import Entry, EntryType, NotExpressible, join, n
 from buildonce.assemble.modes import ModeChange, parse_mode
 from buildonce.assemble.owners import Owner, Passwd, needs_names, resolve_owner
 from buildonce.assemble.resolution import clean, resolve_path
-from buildonce.assemble.sources import Source, compile_rules, find_source, is_link, plan_sources
+from buildonce.assemble.sources import Source, compile_rules, find_source, is_link, plan_sources, refuse_keyless
 from buildonce.assemble.tree import Tree
 from buildonce.assemble.upper import NOW, Upper
 from buildonce.dockerfile.ignore import IgnoreRules
@@ -147,6 +147,7 @@ class _Copier:
         self.copied_any = False
         real = resolve_path(self.source.lstat, found)
         entry = self.source_entry(real, found)
+        refuse_keyless(self.source, found)
         target = self.prepare_target(entry, name_of(clean(found)))
         self.copy(entry, "", target, (), ())
 

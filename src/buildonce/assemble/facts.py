@@ -103,8 +103,6 @@ def read_users(tree: Tree, kept: Mapping[Digest, bytes]) -> Passwd:
         contents[name] = entry = None
         try:
             entry = tree.lstat(resolve_path(tree.lstat, f"/etc/{name}"))
-        except NotADirectory:
-            pass
         except AssemblyError as error:
             problems[name] = f"/etc/{name} cannot be opened: {error.message}"
         if entry is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from buildonce.assemble.entries import NotExpressible
-from buildonce.errors import AssemblyError
 
 _PASSWD_LINE_LIMIT = 64 << 10
 _GROUP_LINE_LIMIT = 1 << 20
@@ -41,7 +40,7 @@ def resolve_owner(text: str, passwd: Passwd) -> Owner:
 
     A user that is not there is 0:0, a group that is not there the same as if none was given; neither is an error.
 
-    Raises `AssemblyError` where BuildKit fails, for a passwd file that it cannot read.
+    Raises `NotExpressible` for a passwd file that cannot be read: BuildKit may fail, or know more than is known here.
     """
     user, colon, group = text.partition(":")
     owner = _find_user(user, passwd)
@@ -88,10 +87,10 @@ def _number(text: str) -> int | None:
 
 def _lines(content: bytes | None, name: str, passwd: Passwd, *, limit: int) -> list[list[bytes]]:
     if name in passwd.problems:
-        raise AssemblyError(f"an owner cannot be looked up: {passwd.problems[name]}")
+        raise NotExpressible(f"an owner cannot be looked up: {passwd.problems[name]}")
     lines = (content or b"").split(b"\n")
     if any(len(line) >= limit for line in lines):
-        raise AssemblyError(f"an owner cannot be looked up: /etc/{name} has a line of more than {limit} bytes")
+        raise NotExpressible(f"an owner cannot be looked up: /etc/{name} has a line of more than {limit} bytes")
     stripped = (line.strip() for line in lines)
     return [line.split(b":") for line in stripped if line and not (name == "group" and line.startswith(b"#"))]
 
@@ -103,6 +102,6 @@ def _field_id(fields: list[bytes], index: int) -> int:
     if not (digits.isascii() and digits.isdigit()):
         return 0
     number = int(text)
-    if not 0 <= number < 0xFFFFFFFF:
+    if not 0 <= number < _ID_LIMIT:
         raise NotExpressible(f"`{number}` in a passwd or group file is no number of a user")
     return number

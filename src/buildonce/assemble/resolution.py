@@ -31,6 +31,32 @@ def resolve_path(lookup: Lookup, path: str) -> str:
     return _Resolution(lookup).resolve(path)
 
 
+def follow_links(lookup: Lookup, path: str) -> str:
+    """Return the real path of ``path`` as the kernel has it, in the root: ``..`` after a link leaves the link's target.
+
+    BuildKit's cache keys (cache/contenthash, `getFollowLinks`) are made so, where `resolve_path` takes ``link/..`` as
+    it is written. Raises `AssemblyError` after 255 links.
+    """
+    current, rest, links = "/", path.strip("/"), 0
+    while rest:
+        name, _, rest = rest.partition("/")
+        joined = clean(f"{current}/{name}")
+        try:
+            entry = lookup(joined[1:]) if joined != "/" else None
+        except NotADirectory:
+            entry = None
+        if entry is None or entry.type is not EntryType.SYMLINK:
+            current = joined
+            continue
+        links += 1
+        if links > LINK_LIMIT:
+            raise AssemblyError(f"too many symbolic links in `{path}`")
+        target = entry.link or ""
+        rest = f"{target}/{rest}".strip("/")
+        current = "/" if target.startswith("/") else current
+    return current[1:]
+
+
 def clean(path: str) -> str:
     """Return ``path`` as Go's ``filepath.Join("/", path)``: absolute, without ``.``, ``..`` and double slashes."""
     return _join("", path)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from buildonce.assemble.entries import EntryType, join, name_of
-from buildonce.assemble.resolution import clean, resolve_path
+from buildonce.assemble.entries import EntryType, NotExpressible, join, name_of
+from buildonce.assemble.resolution import clean, follow_links, resolve_path
 from buildonce.assemble.tree import Tree
 from buildonce.dockerfile.globs import compile_glob, has_wildcard
 from buildonce.dockerfile.ignore import IgnoreRules, compile_patterns
@@ -56,6 +56,19 @@ def is_link(tree: Tree, path: str) -> bool:
     directory = resolve_path(tree.lstat, posixpath.dirname(path))
     entry = tree.lstat(join(directory, name_of(path))) if path != "/" else None
     return entry is not None and entry.type is EntryType.SYMLINK
+
+
+def refuse_keyless(tree: Tree, path: str) -> None:
+    """Raise `NotExpressible` for what could be copied, but BuildKit does not find, which makes a cache key first."""
+    try:
+        real = follow_links(tree.lstat, path)
+        is_there = not real or tree.lstat(real) is not None
+    except NotExpressible:
+        raise
+    except AssemblyError:
+        is_there = False
+    if not is_there:
+        raise NotExpressible(f"`{path}` leads through links to where BuildKit finds nothing")
 
 
 def compile_rules(patterns: Iterable[str]) -> IgnoreRules:

@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from buildonce.assemble.config import decode_config, encode_config, for_platform, scratch_config, with_default_path
+from buildonce.assemble.config import begin_stage, scratch_config
 from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.facts import Facts, gather_facts, read_users
 from buildonce.assemble.image import BaseImage
@@ -224,7 +224,7 @@ class BaseMaker:
             return BaseImage(manifest=manifest, config=config), self._shop.cache, ()
         reference, opened = external.reference, open_image(external.reference, self._shop.open_repository)
         # An engine begins a stage with a PATH if the image has none; the config of its own results has it already.
-        config = encode_config(for_platform(with_default_path(decode_config(external.config_content)), node.platform))
+        config = begin_stage(external.config_content, node.platform)
         image = BaseImage(manifest=external.manifest, config=config)
         return image, opened, (reference.repository,) if isinstance(reference, Reference) else ()
 

@@ -6,7 +6,9 @@ import hashlib
 
 from msgspec import Struct
 
+from buildonce.assemble.config import decode_config, working_directory
 from buildonce.assemble.copying import CopySpec, destination_path
+from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.image import BaseImage, layers_before
 from buildonce.assemble.resolution import clean
 from buildonce.dockerfile.syntax import Copy, Workdir
@@ -46,8 +48,11 @@ def place_steps(node: ImageNode, base: BaseImage) -> tuple[PlacedStep, ...]:
     """Return the steps that assembly carries out, in their order.
 
     A late copy goes where it stands in the Dockerfile, below the layers of the steps that follow it there: so layers
-    and history have the order that a build gives them.
+    and history have the order that a build gives them. Raises `NotExpressible` for a base whose working directory is
+    relative, which BuildKit takes in more than one way.
     """
+    if not working_directory(decode_config(base.config)).startswith("/"):
+        raise NotExpressible("the base has a working directory that is not absolute")
     hoisted = tuple(_place_hoisted(node, base, number, step) for number, step in enumerate(node.hoisted))
     layers = len(base.manifest.layers)
     trailing = []
