@@ -197,8 +197,9 @@ def test_users_that_cannot_be_read_are_a_problem_only_when_they_are_needed() -> 
 
 def test_an_image_without_users_has_none() -> None:
     assert read_users(Tree(), {}) == Passwd()
+    # Engines do not agree on a file in the place of the directory: one finds nothing, another fails.
     below_file = apply_layers([[Entry(path="etc", type=EntryType.FILE)]])
-    assert read_users(below_file, {}) == Passwd()
+    assert sorted(read_users(below_file, {}).problems) == ["group", "passwd"]
 
 
 def test_user_files_are_kept_wherever_they_are() -> None:
