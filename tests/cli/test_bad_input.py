@@ -253,8 +253,8 @@ def test_a_missing_core_is_no_reason_to_compile(project: Path) -> None:
 def test_bytes_that_are_no_text_are_refused(project: Path) -> None:
     (project / "Dockerfile").write_bytes(b"FROM scratch AS app\nRUN echo caf\xe9\n")
     ran = buildonce(project, "plan")
-    assert ran.status == 1
-    for part in ("error[TEXT]", "echo caf", "write the Dockerfile in UTF-8"):
+    assert ran.status == 2
+    for part in ("error[DF038]", "Dockerfile:2:10", "RUN echo caf", "save the Dockerfile in UTF-8"):
         assert part in ran.said
 
 

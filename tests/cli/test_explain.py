@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -101,11 +100,11 @@ def test_a_plan_of_another_machine_is_compared(project: Path, call: Call, tmp_pa
 
 
 def test_names_are_shown_whatever_is_in_them(project: Path, git: Callable[..., None], call: Call) -> None:
-    (project / "src" / os.fsdecode(b"\xff\x1b[2J.c")).write_text("")
+    (project / "src" / "\xe9\x1b[2J.c").write_text("")
     ran = call("explain", "builder")
-    assert r"src/\xff\x1b[2J.c" in ran.out
+    assert "src/\xe9\\x1b[2J.c" in ran.out
     ran = call("explain", "builder", "--since", "HEAD")
-    assert r"`src/\xff\x1b[2J.c` is in the build context and Git does not know it" in ran.out
+    assert "`src/\xe9\\x1b[2J.c` is in the build context and Git does not know it" in ran.out
 
 
 @pytest.mark.usefixtures("git")

@@ -22,6 +22,7 @@ from msgspec import Struct
 from buildonce.reference import DOCKER_HUB
 from buildonce.store.registry.challenges import Credential, IdentityToken, Password, RegistryToken
 
+_GRACE = 1.0
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 _HELPER_TIMEOUT = 30.0
 _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -242,4 +243,7 @@ async def _run_helper(program: str, key: str, environment: Mapping[str, str]) ->
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            # What it started may hold its output open, and is not waited for.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await process.communicate()
