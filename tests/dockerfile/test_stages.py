@@ -191,6 +191,15 @@ def test_refused(text: str, expected: list[str]) -> None:
     assert codes(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["FROM --platform=linux/$X a\n", "FROM a$X:\n", "ARG X\nFROM --platform=$X/y/z/w/$X a\n"]
+)
+def test_a_variable_without_value_is_named_with_what_gives_it_one(text: str) -> None:
+    with pytest.raises(SyntaxProblem) as caught:
+        resolve(text)
+    assert "`--build-arg X=VALUE`" in (caught.value.diagnostics[0].help or "")
+
+
 def test_a_stage_below_is_refused_only_where_it_is_needed() -> None:
     graph = resolve("FROM a AS x\nCOPY --from=y / /\nFROM b AS y\nFROM c AS z\n")
     check_stage(graph, graph.stages[2])

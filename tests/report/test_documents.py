@@ -18,7 +18,7 @@ from buildonce.run.inspection import Action, inspect_plan
 from buildonce.run.outcome import EngineRun, ImageOutcome, Made, Outcome, Traffic
 from buildonce.ship.publication import TagOutcome, TagResult
 from buildonce.store.layout import LayoutStore
-from tests.plan.projects import AMD64, plan_of
+from tests.plan.projects import AMD64, ARM64, plan_of
 
 ROOT = Path(__file__).parents[2]
 DIGEST = Digest("sha256:" + "ab" * 32)
@@ -74,6 +74,18 @@ def test_the_outcome_as_json() -> None:
     assert (document.images[0].made, document.images[0].verdict) == ("assembled", "prove")
     assert document.tags[0].outcome == "moved"
     assert document.engine_runs[0].activity == "compile"
+
+
+async def test_cores_of_one_stage_for_two_targets_can_be_told_apart(tmp_path: Path) -> None:
+    plan = plan_of(
+        "FROM --platform=$BUILDPLATFORM gcc AS builder\nARG TARGETARCH\nRUN make $TARGETARCH\n"
+        "FROM debian\nCOPY --from=builder /x /bin/x\nRUN mkdir /y\n",
+        platforms=(AMD64, ARM64),
+    )
+    text = render_inspection(await inspect_plan(plan, LayoutStore(tmp_path / "cache")))
+    for target in ("linux/amd64", "linux/arm64"):
+        assert f"core   builder  linux/amd64 for {target}  compile" in text
+    assert "base   image    linux/arm64 " in text, "a stage without name is called as its variant is"
 
 
 async def test_a_plan_on_an_empty_cache_says_what_would_be_made(tmp_path: Path) -> None:

@@ -172,7 +172,8 @@ class _Resolver:
         try:
             return parse_loose_platform(text, self.build_platform), used
         except Fault as fault:
-            self._report(from_, Fault(fault.problem, fault.message, needle=from_.platform, help=fault.help))
+            known = _help_for_unset(self._unset(from_.platform)) or fault.help
+            self._report(from_, Fault(fault.problem, fault.message, needle=from_.platform, help=known))
             return self.target_platform, used
 
     def _stage(self, stage: Stage, base: Source, platform: Platform, from_args: frozenset[str]) -> ResolvedStage:
@@ -269,12 +270,14 @@ class _Resolver:
             stage = self.dockerfile.find_stage(source.name)
             written = typed.image if isinstance(typed, From) else source.name
             known = f"a stage named `{stage.name}` exists; FROM finds it in lower case only" if stage else None
-            known = known or (_help_for_unset(self._unset(typed)) if isinstance(typed, From) else None) or error.help
+            known = (
+                known or (_help_for_unset(self._unset(typed.image)) if isinstance(typed, From) else None) or error.help
+            )
             self._report(typed, Fault("DF035", error.message, needle=written, help=known))
 
-    def _unset(self, from_: From) -> tuple[str, ...]:
-        """Return the variables of a FROM that have no value, or an empty one."""
-        used = expand(from_.image, {}, escape=self.dockerfile.escape).unset
+    def _unset(self, word: str) -> tuple[str, ...]:
+        """Return the variables of a word of FROM that have no value, or an empty one."""
+        used = expand(word, {}, escape=self.dockerfile.escape).unset
         return tuple(sorted(name for name in used if not self.scope.values.get(name)))
 
     def _forward(self, stage: Stage, dependency: Dependency) -> Diagnostic:

@@ -277,7 +277,12 @@ class _Lexer:
             case "?":
                 if is_missing:
                     state = "unset" if value is None else "empty"
-                    raise Fault("DF033", f"{name}: {word or f'is not allowed to be {state}'}", needle=self.source)
+                    raise Fault(
+                        "DF033",
+                        f"{name}: {word or f'is not allowed to be {state}'}",
+                        needle=self.source,
+                        help=f"pass `--build-arg {name}=VALUE` if it is an ARG, or set it before",
+                    )
                 return present
             case "#" | "%":
                 greedy = word.startswith(kind)

@@ -122,7 +122,7 @@ def _plan_image(
         root_context=_root_context(chain, plan),
         system=platform.os,
     )
-    base = _plan_base(chain, platform, plan)
+    base = _plan_base(chain, platform, plan, variant.name)
     image = ImageNode(
         variant=variant.name,
         file=variant.file,
@@ -145,7 +145,8 @@ def _root_context(chain: Chain, plan: FilePlan) -> str:
     return base.name if isinstance(base, ContextSource) else ""
 
 
-def _plan_base(chain: Chain, platform: Platform, plan: FilePlan) -> BaseNode:
+def _plan_base(chain: Chain, platform: Platform, plan: FilePlan, variant: str) -> BaseNode:
+    """Return the base of a variant; one that is no stage's with a name is called after the variant."""
     root = chain.stages[0]
     external = plan.external(root)
     steps = chain.steps[: chain.engine_end]
@@ -156,7 +157,7 @@ def _plan_base(chain: Chain, platform: Platform, plan: FilePlan) -> BaseNode:
     after = tuple(step.span for step in chain.trailing if step.stage == stage)
     return BaseNode(
         key=key_of(recipe),
-        name=plan.label(stage) if steps or external is None else str(external.reference),
+        name=plan.graph.stages[stage].name or variant if steps or external is None else str(external.reference),
         file=plan.file,
         stage=stage,
         platform=platform,

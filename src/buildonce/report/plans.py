@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
+from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
 from buildonce.report.tables import count, render_table
 from buildonce.report.wire import PlanDocument, PlannedBase, PlannedCore, PlannedImage
 from buildonce.run.inspection import Action, Finding, Inspection
@@ -13,7 +13,7 @@ def render_inspection(inspection: Inspection) -> str:
     plan = inspection.plan
     variants, platforms = count(len(plan.variants), "variant"), count(len(plan.platforms), "platform")
     rows = [
-        *(("core", *_node_row(node, inspection.cores[key])) for key, node in plan.cores.items()),
+        *(("core", *_core_row(node, inspection.cores[key], plan)) for key, node in plan.cores.items()),
         *(("base", *_node_row(node, inspection.bases[key])) for key, node in plan.bases.items()),
         *(
             (
@@ -32,6 +32,13 @@ def render_inspection(inspection: Inspection) -> str:
     table = render_table(("KIND", "NAME", "PLATFORM", "ACTION", "WHY"), rows)
     last = f"An engine would run {count(runs, 'time')}." if runs else "No engine would run."
     return f"{headline}\n\n{table}\n\n{last}"
+
+
+def _core_row(node: CoreNode, finding: Finding, plan: Plan) -> tuple[str, str, str, str]:
+    """Return a core's row, with the target platform where a stage that runs on one platform compiles for several."""
+    name, platform, action, reason = _node_row(node, finding)
+    has_twin = any(str(other) == str(node) for other in plan.cores.values() if other is not node)
+    return name, f"{platform} for {node.target}" if has_twin else platform, action, reason
 
 
 def _node_row(node: CoreNode | BaseNode, finding: Finding) -> tuple[str, str, str, str]:
