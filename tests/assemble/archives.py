@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from buildonce.assemble.archive import scan_layer
+from buildonce.assemble.archive import Want, scan_layer
 from buildonce.assemble.entries import Entry
 from buildonce.assemble.facts import read_users, wants_user_file
 from buildonce.assemble.owners import Passwd
@@ -74,6 +74,6 @@ def read_tar(content: bytes) -> tuple[Entry, ...]:
 def read_trees(path: Path) -> tuple[Tree, Passwd]:
     """Return the file system in an archive, and its users; files can be read."""
     with path.open("rb") as file:
-        layer = scan_layer(file, contents_path=path, keep=wants_user_file)
+        layer = scan_layer(file, Want(contents_path=path, keep=wants_user_file))
     tree = apply_layers([layer.entries])
     return tree, read_users(tree, layer.kept)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buildonce.assemble.archive import Layer, scan_layer
+from buildonce.assemble.archive import Layer, Want, scan_layer
 from buildonce.assemble.facts import wants_user_file
 from buildonce.oci import Descriptor, Digest, Manifest, decode_index, decode_manifest
 
@@ -119,9 +119,8 @@ class BuildKit:
             if descriptor.digest not in self._layers:
                 contents = self.results / f"{descriptor.digest.partition(':')[2]}.tar"
                 with path(descriptor).open("rb") as file:
-                    self._layers[descriptor.digest] = scan_layer(
-                        file, contents_path=contents, keep=wants_user_file, digest=descriptor.digest
-                    )
+                    want = Want(contents_path=contents, keep=wants_user_file)
+                    self._layers[descriptor.digest] = scan_layer(file, want, digest=descriptor.digest)
         return Built(
             manifest_bytes=manifest_bytes,
             manifest=manifest,

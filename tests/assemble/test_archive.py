@@ -11,7 +11,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildonce.assemble.archive import read_archive, scan_layer
+from buildonce.assemble.archive import Want, read_archive, scan_layer
 from buildonce.assemble.entries import EntryType
 from buildonce.assemble.parts import read_content
 from buildonce.assemble.tree import apply_layers
@@ -213,7 +213,7 @@ def test_what_follows_the_end_belongs_to_the_digests() -> None:
 def test_contents_are_ranges_of_a_file(compress: object, tmp_path: Path) -> None:
     assert callable(compress)
     target = tmp_path / "contents.tar"
-    layer = scan_layer(io.BytesIO(compress(source_tar())), contents_path=target)
+    layer = scan_layer(io.BytesIO(compress(source_tar())), Want(contents_path=target))
     assert target.read_bytes() == source_tar()
     for entry in layer.entries:
         if entry.type is EntryType.FILE and not entry.hardlink:
@@ -226,7 +226,8 @@ def test_a_plain_archive_is_its_own_contents(tmp_path: Path) -> None:
     target = tmp_path / "layer.tar"
     target.write_bytes(SIMPLE)
     before = target.stat()
-    entries = read_archive(target)
+    with target.open("rb") as file:
+        entries = read_archive(file, target)
     assert entries[1].content
     assert entries[1].digest == digest_of(b"content" * 100)
     assert b"".join(read_content(entries[1].content)) == b"content" * 100
@@ -236,17 +237,17 @@ def test_a_plain_archive_is_its_own_contents(tmp_path: Path) -> None:
 def test_contents_are_kept_only_of_a_whole_archive(tmp_path: Path) -> None:
     target = tmp_path / "contents.tar"
     with pytest.raises(ArchiveError):
-        scan_layer(io.BytesIO(gzip.compress(SIMPLE[:1000])), contents_path=target)
+        scan_layer(io.BytesIO(gzip.compress(SIMPLE[:1000])), Want(contents_path=target))
     with pytest.raises(IntegrityError):
-        scan_layer(io.BytesIO(gzip.compress(SIMPLE)), contents_path=target, diff_id=digest_of(b""))
+        scan_layer(io.BytesIO(gzip.compress(SIMPLE)), Want(contents_path=target), diff_id=digest_of(b""))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_contents_that_cannot_be_written_are_a_disk_error(tmp_path: Path) -> None:
     with pytest.raises(DiskError):
-        scan_layer(io.BytesIO(gzip.compress(SIMPLE)), contents_path=tmp_path / "missing" / "contents.tar")
+        scan_layer(io.BytesIO(gzip.compress(SIMPLE)), Want(contents_path=tmp_path / "missing" / "contents.tar"))
 
 
 def test_wanted_files_are_kept_by_digest() -> None:
-    layer = scan_layer(io.BytesIO(SIMPLE), keep=lambda path: path == "d/f")
+    layer = scan_layer(io.BytesIO(SIMPLE), Want(keep=lambda path: path == "d/f"))
     assert layer.kept == {digest_of(b"content" * 100): b"content" * 100}

@@ -37,9 +37,57 @@ BASE = apply_layers(
 
 def test_a_whiteout_hides_what_is_below_the_layer_and_no_more() -> None:
     assert sorted(apply_layer(BASE, [whiteout("a/.wh.b")])) == ["a", "a/x", "l", "z"]
-    both = apply_layer(BASE, [file("a/b/new"), whiteout("a/.wh.b")])
-    assert sorted(path for path in both if path.startswith("a/b")) == ["a/b", "a/b/new"]
     assert sorted(apply_layer(BASE, [whiteout("a/.wh.not-there")])) == sorted(BASE)
+
+
+def test_a_file_can_take_the_place_of_what_its_layer_removes() -> None:
+    tree = apply_layer(BASE, [whiteout("a/.wh.b"), file("a/b", "a file now")])
+    assert sorted(tree) == ["a", "a/b", "a/x", "l", "z"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        [file("a/b/new"), whiteout("a/.wh.b")],
+        [file("z"), whiteout(".wh.z")],
+        [whiteout("a/.wh.b"), directory("a/b"), file("a/b/new")],
+        [whiteout("a/.wh.b"), file("a/b/new")],
+        [whiteout("a/.wh.b"), whiteout("a/.wh.b")],
+        [file("l/new")],
+        [whiteout("l/.wh.b")],
+        [whiteout(".wh..wh..opq")],
+    ],
+    ids=[
+        "below it before",
+        "it before",
+        "directory after",
+        "below it after",
+        "twice",
+        "below a link",
+        "through a link",
+        "everything",
+    ],
+)
+def test_what_engines_take_in_different_ways_is_left_to_them(layer: list[Entry]) -> None:
+    with pytest.raises(NotExpressible):
+        apply_layer(BASE, layer)
+
+
+def test_a_whiteout_s_directory_is_found_through_links_of_its_layer() -> None:
+    tree = apply_layer(BASE, [link("way", "a"), whiteout("way/.wh.b")])
+    assert sorted(tree) == ["a", "a/x", "l", "way", "z"]
+
+
+def test_a_device_that_overlays_take_for_a_whiteout_is_left_to_the_engine() -> None:
+    with pytest.raises(NotExpressible):
+        apply_layer(BASE, [Entry(path="z", type=EntryType.CHAR, device=(0, 0))])
+
+
+def test_a_directory_below_an_opaque_one_is_made_like_the_one_before() -> None:
+    below = apply_layers([[directory("a"), directory("a/b", 0o700, 5), file("a/b/y")]])
+    tree = apply_layer(below, [whiteout("a/.wh..wh..opq"), file("a/b/new")])
+    assert sorted(tree) == ["a", "a/b", "a/b/new"]
+    assert (tree["a/b"].mode, tree["a/b"].uid) == (0o700, 5)
 
 
 def test_an_opaque_directory_hides_what_was_in_it() -> None:
@@ -70,10 +118,8 @@ def test_other_types_replace_what_was_there() -> None:
     assert apply_layer(BASE, [link("a", "z")]).keys() == {"a", "l", "z"}
 
 
-def test_a_link_below_the_layer_gives_way_to_a_directory() -> None:
-    tree = apply_layer(BASE, [file("l/new")])
-    assert tree["l"] == directory("l")
-    assert "a/new" not in tree
+def test_a_file_below_the_layer_gives_way_to_a_directory() -> None:
+    assert apply_layer(BASE, [file("z/new")])["z"] == directory("z")
 
 
 def test_a_link_in_the_layer_is_followed_inside_the_root() -> None:
@@ -101,6 +147,18 @@ def test_all_names_of_a_file_say_the_same() -> None:
     assert {name: tree[name].hardlink for name in tree} == {"a": None, "m": "a", "z": "a"}
     assert {tree[name].digest for name in tree} == {digest_of(b"content")}
     assert {(tree[name].mode, tree[name].size) for name in tree} == {(0o640, 7)}
+
+
+def test_a_name_of_a_file_of_another_layer_is_refused() -> None:
+    with pytest.raises(ArchiveError, match="no file of its layer"):
+        apply_layer(BASE, [second("new", "z")])
+
+
+def test_what_a_layer_removes_of_its_own_is_gone() -> None:
+    tree = apply_layers([[file("a/b/c"), file("a"), directory("d")]])
+    assert sorted(tree) == ["a", "d"]
+    with pytest.raises(ArchiveError, match="first as a file and then as a directory"):
+        apply_layers([[file("a/b/c"), file("a"), file("a/b/c")]])
 
 
 def test_names_stay_together_when_the_first_goes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
-from buildonce.assemble.archive import scan_layer
+from buildonce.assemble.archive import Want, scan_layer
 from buildonce.assemble.entries import Entry, EntryType
 from buildonce.assemble.tree import apply_layers
 from buildonce.elf.reading import read_runnable
@@ -82,7 +82,7 @@ def offer_of(files: Files) -> Offer:
         symlink(path, content) if isinstance(content, str) else member(path, mode=0o755, content=content)
         for path, content in files.items()
     ]
-    layer = scan_layer(io.BytesIO(make_tar(members)), keep=is_loader_file, finds_runnables=True)
+    layer = scan_layer(io.BytesIO(make_tar(members)), Want(keep=is_loader_file, runnables=True))
     offer = gather_offer(apply_layers([layer.entries]), layer.runnables, layer.kept)
     assert decode_offer(encode_offer(offer)) == offer
     return offer

@@ -6,13 +6,15 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from buildonce.errors import MissingBlobs, StoreError, UsageError
 from buildonce.oci import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, digest_of
+from buildonce.store import layout
 from buildonce.store.layout import LayoutStore
-from buildonce.store.streams import blob_of_bytes
+from buildonce.store.streams import blob_of_bytes, open_file
 from buildonce.tasks import together
 from tests.fakes.sessions import image, index
 
@@ -172,14 +174,14 @@ async def test_an_index_that_is_replaced_while_it_is_read_is_read_again(
     one = image()
     await together(store.put_blob(blob) for blob in one.blobs)
     await store.put_manifest(one.content, OCI_MANIFEST, tag="v1")
-    real, stale = Path.read_bytes, [True, True]
+    real, stale = open_file, [True, True]
 
-    def reading(self: Path) -> bytes:
-        if self.name == "index.json" and stale and stale.pop():
+    def opening(path: Path, *, within: Path | None = None) -> BinaryIO:
+        if path.name == "index.json" and stale and stale.pop():
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        return real(self)
+        return real(path, within=within)
 
-    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(layout, "open_file", opening)
     assert set(await store.tags()) == {"v1"}
     stale.extend([True] * 99)
     with pytest.raises(StoreError, match="cannot read"):

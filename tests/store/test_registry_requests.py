@@ -109,7 +109,7 @@ async def test_a_large_blob_is_never_whole_in_memory(registry: FakeRegistry, sto
 
 
 def test_importing_stores_does_not_load_the_http_library() -> None:
-    modules = ("opening", "copying", "spool", "layout", "registry.session", "registry.store", "registry.transport")
+    modules = ("opening", "copying", "feeding", "layout", "registry.session", "registry.store", "registry.transport")
     code = "import sys\n" + "\n".join(f"import buildonce.store.{module}" for module in modules)
     code += "\nassert 'aiohttp' not in sys.modules and 'yarl' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,17 +10,23 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
 from msgspec import Struct
 
-from buildonce.assemble.compression import Compression, Decompressed, open_decompressed
-from buildonce.assemble.entries import Content, Entry, EntryType, decode_name, partial_path
-from buildonce.assemble.headers import BLOCK, Header, header_padding, parse_header, parse_records
+from buildonce.assemble import limits
+from buildonce.assemble.compression import open_decompressed, open_plain
+from buildonce.assemble.entries import Content, Entry, EntryType, decode_name
+from buildonce.assemble.headers import BLOCK, Header, header_padding, parse_header
+from buildonce.assemble.limits import Budget
+from buildonce.assemble.pax import Extensions
 from buildonce.assemble.resolution import PATH_LIMIT
+from buildonce.assemble.uncompressed import Uncompressed
 from buildonce.elf.values import Runnable
-from buildonce.errors import ArchiveError, DiskError, IntegrityError
+from buildonce.errors import ArchiveError, IntegrityError
 from buildonce.oci import Digest
+from buildonce.store.protocol import Readable
 
 if TYPE_CHECKING:
     from buildonce.elf.streamed import Streamed
@@ -28,9 +34,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 EXTENSION_LIMIT = 1 << 20
 KEEP_LIMIT = 10 << 20
-ENTRY_LIMIT = 5_000_000
 SIZE_LIMIT = 1 << 44
-DEPTH_LIMIT = 300
+NAME_LIMIT = 255
 
 _TYPES = {
     b"0": EntryType.FILE,
@@ -41,6 +46,8 @@ _TYPES = {
     b"5": EntryType.DIRECTORY,
     b"6": EntryType.FIFO,
 }
+_ZEROS = bytes(BLOCK)
+_OVERLAY = ("SCHILY.xattr.trusted.overlay.", "SCHILY.xattr.user.overlay.")
 _CAPABILITY = "SCHILY.xattr.security.capability"
 
 
@@ -48,174 +55,130 @@ class Layer(Struct, frozen=True, kw_only=True):
     """What a layer archive holds.
 
     ``diff_id`` is the digest of the uncompressed bytes, ``digest`` and ``size`` are those of the archive as it was
-    read, ``kept`` has the content of the files that were asked for, under the digest of that content, and
-    ``runnables`` what can be run or loaded, likewise, if that was asked for.
+    read (no digest if it was not hashed), ``kept`` has the content of the files that were asked for, under the digest
+    of that content, and ``runnables`` what can be run or loaded, likewise, if that was asked for. ``memory`` is about
+    how many bytes all of this takes.
     """
 
     entries: tuple[Entry, ...]
     diff_id: Digest
-    digest: Digest
+    digest: Digest | None
     size: int
     kept: Mapping[Digest, bytes]
     runnables: Mapping[Digest, Runnable] = {}
+    memory: int = 0
 
 
-def read_archive(path: Path) -> tuple[Entry, ...]:
-    """Return the entries of an uncompressed archive, with the places of their contents in it; see `scan_layer`.
+class Want(Struct, frozen=True, kw_only=True):
+    """What is wanted of an archive besides its entries.
 
-    The archive itself is not hashed: it is for those that nobody vouches for.
+    With ``contents_path`` the uncompressed archive is written there as it is read, and each regular file's ``content``
+    points into it; if it is the very file that is read, and is not compressed, nothing is written. ``keep`` says of a
+    path whether to return its content, up to 10 MiB; with ``runnables`` ELF files and scripts are looked into; with
+    ``digest`` the archive is hashed as it is read.
     """
-    with path.open("rb") as file, _Spool(open_decompressed(file, hashes=False), path) as spool:
-        entries = tuple(_Reader(spool, contents_path=path, keep=lambda _: False).entries())
-        spool.drain()
-        spool.commit()
+
+    contents_path: Path | None = None
+    keep: Callable[[str], bool] = lambda _: False
+    runnables: bool = False
+    digest: bool = True
+
+
+_PLAIN = Want()
+
+
+def read_archive(file: BinaryIO, path: Path) -> tuple[Entry, ...]:
+    """Return the entries of an uncompressed archive, the file at ``path``, with the places of their contents in it.
+
+    See `scan_layer`. The archive itself is not hashed: it is for those that nobody vouches for.
+    """
+    with Uncompressed(open_plain(file, hashes=False), path) as content:
+        entries = tuple(_Reader(content, Want(contents_path=path), Budget()).entries())
+        content.drain()
     return entries
 
 
 def scan_layer(
-    file: BinaryIO,
+    file: Readable,
+    want: Want = _PLAIN,
     *,
-    contents_path: Path | None = None,
-    keep: Callable[[str], bool] = lambda _: False,
-    finds_runnables: bool = False,
+    is_plain: bool = False,
     diff_id: Digest | None = None,
     digest: Digest | None = None,
+    budget: Budget | None = None,
 ) -> Layer:
     """Read a layer archive from ``file`` to its end: plain, gzip or zstd, told by its first bytes.
 
-    With ``contents_path`` the uncompressed archive is written there as it is read, and each regular file's ``content``
-    points into it; if ``file`` is that very file and is not compressed, nothing is written. ``keep`` says of a path
-    whether to return its content, up to 10 MiB; with ``finds_runnables`` ELF files and scripts are looked into. Memory
-    is bounded by the number of entries and what is kept.
+    With ``is_plain`` it is not decompressed, whatever its first bytes: so containerd reads OCI's type of plain layers.
+    Memory is bounded by what ``budget`` has left, for the entries and what is kept.
 
     Raises `ArchiveError` for a malformed or hostile archive, `IntegrityError` if it has not the ``diff_id`` or
-    ``digest`` that it should, `DiskError` if ``contents_path`` cannot be written.
+    ``digest`` that it should, `NotExpressible` if the memory does not suffice, `DiskError` if the contents cannot be
+    written.
     """
-    source = open_decompressed(file)
-    with _Spool(source, contents_path) as spool:
-        reader = _Reader(spool, contents_path=contents_path, keep=keep, finds_runnables=finds_runnables)
+    source = (open_plain if is_plain else open_decompressed)(file, hashes=want.digest)
+    own = Budget(whole=budget)
+    with Uncompressed(source, want.contents_path) as content:
+        reader = _Reader(content, want, own)
         entries = tuple(reader.entries())
-        spool.drain()
+        content.drain()
         layer = Layer(
             entries=entries,
-            diff_id=spool.digest(),
-            digest=source.digest(),
+            diff_id=content.digest(),
+            digest=source.digest() if want.digest else None,
             size=source.size(),
             kept=reader.kept,
             runnables=reader.runnables,
+            memory=own.taken,
         )
         for what, expected, actual in (("digest", digest, layer.digest), ("diff ID", diff_id, layer.diff_id)):
             if expected is not None and expected != actual:
                 raise IntegrityError(f"a layer has the {what} {actual}, expected {expected}")
-        spool.commit()
+        content.commit()
     return layer
 
 
-class _Spool:
-    """The uncompressed bytes: counted, hashed, and written to a file if one is named."""
-
-    def __init__(self, source: Decompressed, path: Path | None) -> None:
-        self.source = source
-        self.offset = 0
-        self.path = None if path is None or source.is_plain_file(path) else path
-        self.partial = self.path and partial_path(self.path)
-        self.sink: BinaryIO | None = None
-        # What is not compressed is hashed once: as it was read.
-        self.hash = None if source.compression is Compression.UNCOMPRESSED else hashlib.sha256()
-
-    def __enter__(self) -> Self:
-        if self.partial:
-            try:
-                self.sink = self.partial.open("wb")
-            except OSError as error:
-                raise DiskError(f"`{self.path}` cannot be written: {error.strerror}") from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.sink and self.partial:
-            self.sink.close()
-            self.partial.unlink(missing_ok=True)
-
-    def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes, fewer only at the end."""
-        data = self.source.read(size)
-        self.offset += len(data)
-        if self.hash is not None:
-            self.hash.update(data)
-        if self.sink:
-            try:
-                self.sink.write(data)
-            except OSError as error:
-                raise DiskError(f"`{self.path}` cannot be written: {error.strerror}") from error
-        return data
-
-    def drain(self) -> None:
-        while self.read(CHUNK):
-            pass
-
-    def digest(self) -> Digest:
-        return self.source.digest() if self.hash is None else Digest(f"sha256:{self.hash.hexdigest()}")
-
-    def commit(self) -> None:
-        if self.sink and self.partial and self.path:
-            try:
-                self.sink.close()
-                self.partial.replace(self.path)
-            except OSError as error:
-                raise DiskError(f"`{self.path}` cannot be written: {error.strerror}") from error
-            self.sink = None
-
-
 class _Reader:
-    def __init__(
-        self, spool: _Spool, *, contents_path: Path | None, keep: Callable[[str], bool], finds_runnables: bool = False
-    ) -> None:
-        self.spool = spool
-        self.contents_path = contents_path
-        self.keep = keep
-        self.finds_runnables = finds_runnables
+    def __init__(self, archive: Uncompressed, want: Want, budget: Budget) -> None:
+        self.archive = archive
+        self.want = want
+        self.budget = budget
         self.kept: dict[Digest, bytes] = {}
         self.runnables: dict[Digest, Runnable] = {}
 
     def entries(self) -> Iterator[Entry]:
-        count = 0
         while (header := self.next_header()) is not None:
+            self.budget.take(limits.HEADER)
             entry = self.entry(header)
             if entry is not None:
-                count += 1
-                if count > ENTRY_LIMIT:
-                    raise ArchiveError(f"a layer has more than {ENTRY_LIMIT} entries")
+                self.budget.take(limits.ENTRY + 2 * len(header.name) + len(header.link))
                 yield entry
 
     def next_header(self) -> Header | None:
         """Return the next header with what its extension headers say; None at the end."""
-        records: dict[str, bytes] = {}
+        extensions = Extensions()
         while True:
-            block = self.spool.read(BLOCK)
+            block = self.archive.read(BLOCK)
             if not block:
-                if records:
+                if extensions.seen:
                     raise ArchiveError("a layer ends after an extension header")
                 return None
             if len(block) < BLOCK:
                 raise ArchiveError("a layer is truncated")
-            if not any(block):
+            if block == _ZEROS:
                 self.end()
                 return None
             header = parse_header(block)
-            match header.type:
-                case b"x":
-                    records |= parse_records(self.extension(header))
-                case b"g":
-                    self.extension(header)  # containerd ignores global records
-                case b"L":
-                    records["path"] = self.extension(header).split(b"\0")[0]
-                case b"K":
-                    records["linkpath"] = self.extension(header).split(b"\0")[0]
-                case _:
-                    return header.extended(records)
+            if header.type not in (b"x", b"g", b"L", b"K"):
+                return header.extended(extensions.records)
+            self.budget.take(limits.HEADER)
+            extensions.check_next(header.type)
+            data = self.extension(header)
+            if header.type != b"g":  # containerd ignores global records
+                extensions.add(header.type, data)
 
     def end(self) -> None:
-        block = self.spool.read(BLOCK)
+        block = self.archive.read(BLOCK)
         if any(block):
             raise ArchiveError("a layer goes on after an empty header")
         if 0 < len(block) < BLOCK:
@@ -230,18 +193,20 @@ class _Reader:
         """Yield the ``size`` bytes that follow, then skip the padding."""
         left = size
         while left:
-            chunk = self.spool.read(min(CHUNK, left))
+            chunk = self.archive.chunk(left)
             if not chunk:
                 raise ArchiveError("a layer is truncated")
             left -= len(chunk)
             yield chunk
         padding = header_padding(size)
-        if len(self.spool.read(padding)) < padding:
+        if len(self.archive.read(padding)) < padding:
             raise ArchiveError("a layer is truncated")
 
     def entry(self, header: Header) -> Entry | None:
         """Return the entry that ``header`` begins, its data read; None for the root."""
         path = _checked_path(header.name)
+        if any(key.startswith(_OVERLAY) for key in header.records):
+            raise ArchiveError(f"`{path}` in a layer has an attribute by which overlays show other files")
         kind = _TYPES.get(header.type)
         if kind is EntryType.FILE and header.type == b"\0" and header.name.endswith(b"/"):
             kind = EntryType.DIRECTORY
@@ -290,17 +255,17 @@ class _Reader:
         )
 
     def look_into(self, size: int) -> AbstractContextManager[Streamed | None]:
-        if not self.finds_runnables:
+        if not self.want.runnables:
             return nullcontext()
         from buildonce.elf.streamed import Streamed
 
         return Streamed(size)
 
     def file(self, header: Header, path: str) -> tuple[Content | None, Digest]:
-        size, start = header.size, self.spool.offset
+        size, start = header.size, self.archive.offset
         if size > SIZE_LIMIT:
             raise ArchiveError(f"`{path}` in a layer is said to have {size} bytes")
-        keeps = size <= KEEP_LIMIT and self.keep(path)
+        keeps = size <= KEEP_LIMIT and self.want.keep(path)
         kept: list[bytes] = []
         hashed = hashlib.sha256()
         with self.look_into(size) as look:
@@ -312,12 +277,14 @@ class _Reader:
                     look.add(chunk)
             digest = Digest(f"sha256:{hashed.hexdigest()}")
             if look is not None and (runnable := look.read()) is not None:
+                self.budget.take(len(msgspec.msgpack.encode(runnable)))
                 self.runnables[digest] = runnable
         if keeps:
+            self.budget.take(size)
             self.kept[digest] = b"".join(kept)
-        if self.contents_path is None:
+        if self.want.contents_path is None:
             return None, digest
-        return Content(path=self.contents_path, offset=start, size=size), digest
+        return Content(path=self.want.contents_path, offset=start, size=size), digest
 
 
 def _checked_id(number: int) -> int:
@@ -335,11 +302,15 @@ def _checked_path(name: bytes) -> str:
     """Return a name of an archive as a path: absolute ones are taken from the root, ``..`` is refused."""
     if b"\0" in name:
         raise ArchiveError(f"a layer has a name with a zero byte: {name[:100]!r}")
-    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    parts = name.split(b"/")
+    if b"" in parts or b"." in parts:
+        parts = [part for part in parts if part not in (b"", b".")]
     if b".." in parts:
         raise ArchiveError(f"a layer has the name {name[:100]!r}, which leads out of it")
-    if len(name) > PATH_LIMIT or len(parts) > DEPTH_LIMIT or any(len(part) > 255 for part in parts):
+    if len(name) > NAME_LIMIT and (
+        len(name) > PATH_LIMIT or len(parts) > limits.DEPTH or any(len(part) > NAME_LIMIT for part in parts)
+    ):
         raise ArchiveError(f"a layer has a name that no file system has: {name[:100]!r}...")
-    if not parts and not name:
+    if not name:
         raise ArchiveError("a layer has an entry without a name")
     return decode_name(b"/".join(parts))

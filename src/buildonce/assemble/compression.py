@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from buildonce.errors import ArchiveError
 from buildonce.oci import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Digest, MediaType
+from buildonce.store.protocol import Readable
 
 if TYPE_CHECKING or sys.version_info < (3, 14):
     from backports import zstd
@@ -217,7 +218,7 @@ class _Rechunked:
 class _Hashed:
     """A file that hashes and counts what is read from it."""
 
-    def __init__(self, file: BinaryIO, *, hashes: bool) -> None:
+    def __init__(self, file: Readable, *, hashes: bool) -> None:
         self.file = file
         self.hash = hashlib.sha256() if hashes else None
         self.size = 0
@@ -247,17 +248,13 @@ class _Hashed:
         return data
 
 
-class _Reader(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 class Decompressed:
     """The uncompressed bytes of an archive, and what is known of the compressed ones."""
 
     def __init__(
         self,
         source: _Hashed,
-        reader: _Reader,
+        reader: Readable,
         *,
         compression: Compression,
         errors: tuple[type[Exception], ...] = (),
@@ -282,13 +279,23 @@ class Decompressed:
             left -= len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    @property
+    def is_plain(self) -> bool:
+        """Say whether the bytes are not compressed."""
+        return self.compression is Compression.UNCOMPRESSED
+
+    @property
+    def hashes(self) -> bool:
+        """Say whether the compressed bytes are hashed."""
+        return self._source.hash is not None
+
     def is_plain_file(self, path: Path) -> bool:
         """Say whether the uncompressed bytes are those of the file at ``path``, from its beginning."""
-        if self.compression is not Compression.UNCOMPRESSED:
+        if not self.is_plain:
             return False
         try:
-            return os.path.samestat(os.fstat(self._source.file.fileno()), path.stat())
-        except OSError:
+            return os.path.samestat(os.fstat(cast("BinaryIO", self._source.file).fileno()), path.stat())
+        except (AttributeError, OSError):
             return False
 
     def digest(self) -> Digest:
@@ -303,7 +310,13 @@ class Decompressed:
         return self._source.size
 
 
-def open_decompressed(file: BinaryIO, *, hashes: bool = True) -> Decompressed:
+def open_plain(file: Readable, *, hashes: bool = True) -> Decompressed:
+    """Return the bytes of ``file`` as they are; see `open_decompressed`."""
+    source = _Hashed(file, hashes=hashes)
+    return Decompressed(source, source, compression=Compression.UNCOMPRESSED)
+
+
+def open_decompressed(file: Readable, *, hashes: bool = True) -> Decompressed:
     """Return the uncompressed bytes of ``file``; gzip and zstd are known by their first bytes.
 
     ``hashes`` says whether the compressed bytes are hashed.
@@ -320,8 +333,8 @@ def open_decompressed(file: BinaryIO, *, hashes: bool = True) -> Decompressed:
 def _open_gzip(source: _Hashed) -> Decompressed:
     from isal import igzip, isal_zlib
 
-    opened: Callable[..., _Reader] = igzip.IGzipFile
-    errors = (EOFError, gzip.BadGzipFile, zlib.error, cast("type[Exception]", isal_zlib.error))
+    opened: Callable[..., Readable] = igzip.IGzipFile
+    errors = (EOFError, OverflowError, gzip.BadGzipFile, zlib.error, cast("type[Exception]", isal_zlib.error))
     return Decompressed(source, opened(fileobj=source, mode="rb"), compression=Compression.GZIP, errors=errors)
 
 

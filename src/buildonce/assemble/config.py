@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, assert_never
 import msgspec
 from msgspec import Struct
 
+from buildonce.assemble.config_shape import check_shape
 from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.gotext import duration, encode_go_json, plain_list, quote_list
 from buildonce.dockerfile.syntax import (
@@ -117,14 +118,10 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 def decode_config(content: bytes) -> Config:
     """Return an image config; raise `AssemblyError` if ``content`` is none."""
     try:
-        config = msgspec.json.decode(content)
+        check_shape(content)
+        config: Config = msgspec.json.decode(content, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise AssemblyError(f"a base's config is not JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise AssemblyError("a base's config is not an object")
-    for key, kind in (("config", dict), ("rootfs", dict), ("history", list)):
-        if config.get(key) is not None and not isinstance(config[key], kind):
-            raise AssemblyError(f"a base's config has no valid `{key}`")
+        raise AssemblyError(f"an image's config cannot be read: {error}") from error
     return config
 
 

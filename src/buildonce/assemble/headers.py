@@ -1,8 +1,9 @@
-"""The 512 bytes before each file of a tar archive, and PAX records: parsed as Go's archive/tar parses them."""
+"""The 512 bytes before each file of a tar archive, parsed as Go's archive/tar parses them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -54,14 +55,13 @@ def header_padding(size: int) -> int:
 
 def parse_header(block: bytes) -> Header:
     """Return what 512 bytes say; raise `ArchiveError` if they are no header."""
-    stored = _number(block[148:156])
-    if not _is_checksum(stored, block[:148] + b" " * 8 + block[156:]):
+    if not _has_checksum(block):
         raise ArchiveError("a layer is no tar archive: the checksum of a header is wrong")
     magic = block[257:265]
     is_ustar = magic[:6] == b"ustar\0"
-    prefix = _string(block[345:500]) if is_ustar else b""
+    is_gnu = magic == b"ustar  \0"
+    prefix = _prefix(block, is_ustar=is_ustar, is_gnu=is_gnu)
     name = _string(block[:100])
-    is_known = is_ustar or magic == b"ustar  \0"
     size = _number(block[124:136])
     if size < 0:
         raise ArchiveError("a layer has a file of less than no bytes")
@@ -74,40 +74,37 @@ def parse_header(block: bytes) -> Header:
         gid=_number(block[116:124]),
         size=size,
         mtime=_number(block[136:148]),
-        device=(_number(block[329:337]), _number(block[337:345])) if is_known else (0, 0),
+        device=(_number(block[329:337]), _number(block[337:345])) if is_ustar or is_gnu else (0, 0),
     )
 
 
-def parse_records(data: bytes) -> dict[str, bytes]:
-    """Return PAX records (``length key=value newline``, again and again)."""
-    records: dict[str, bytes] = {}
-    while data:
-        length_text, space, _ = data.partition(b" ")
-        if not space or not length_text.isdigit() or len(length_text) > 10:
-            raise ArchiveError("a layer has a malformed PAX record")
-        length = int(length_text)
-        if length > len(data):
-            raise ArchiveError("a layer has a PAX record that is cut off")
-        record, data = data[len(length_text) + 1 : length], data[length:]
-        key, equals, value = record[:-1].partition(b"=")
-        if length <= len(length_text) + 1 or record[-1:] != b"\n" or not equals or not key:
-            raise ArchiveError("a layer has a malformed PAX record")
-        if b"\0" in (value if key in (b"path", b"linkpath") else key):
-            raise ArchiveError("a layer has a PAX record with a zero byte")
-        records[key.decode("utf-8", "surrogateescape")] = value
-    return records
+def _has_checksum(block: bytes) -> bool:
+    """Say whether a header's checksum is the sum of its bytes; old writers took them as signed."""
+    stored = _number(block[148:156])
+    field = block[148:156]
+    total = sum(block) - sum(field) + 8 * ord(" ")
+    if stored == total:
+        return True
+    return stored == total - 256 * (sum(byte > 127 for byte in block) - sum(byte > 127 for byte in field))
 
 
-def _is_checksum(stored: int, block: bytes) -> bool:
-    """Say whether ``stored`` is the sum of the bytes; old writers took them as signed."""
-    total = sum(block)
-    return stored == total or stored == total - 256 * sum(byte > 127 for byte in block)
+def _prefix(block: bytes, *, is_ustar: bool, is_gnu: bool) -> bytes:
+    """Return what comes before the name and a slash; raise `ArchiveError` where readers do not agree on it."""
+    if is_ustar:
+        end = 476 if block[508:512] == b"tar\0" else 500  # star keeps two times behind a shorter prefix
+        return _string(block[345:end])
+    if is_gnu and any(block[345:369]):
+        # GNU has two times here; an old writer wrote a prefix, which archive/tar takes for one if it is no number.
+        for place in (345, 357):
+            _number(block[place : place + 12])
+    return b""
 
 
 def _string(field: bytes) -> bytes:
     return field.split(b"\0", 1)[0]
 
 
+@lru_cache(4096)  # modes, owners and times are the same in most headers
 def _number(field: bytes) -> int:
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
@@ -118,10 +115,11 @@ def _number(field: bytes) -> int:
         if not -(1 << 63) <= value < 1 << 63:
             raise ArchiveError("a header of a layer has too large a number")
         return value
-    text = field.strip(b" \0").split(b"\0")[0]
+    text = field.strip(b" \0")
     if not text:
         return 0
-    if not all(0x30 <= byte < 0x38 for byte in text):
+    text = text.partition(b"\0")[0]
+    if text.translate(None, b"01234567"):
         raise ArchiveError("a header of a layer has a malformed number")
     return int(text, 8)
 

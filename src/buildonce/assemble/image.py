@@ -56,6 +56,9 @@ _TO_OCI: Final[Mapping[MediaType, MediaType]] = {docker: oci for oci, docker in 
     oci: oci for oci, _ in _PAIRS
 }
 _TO_DOCKER: Final[Mapping[MediaType, MediaType]] = dict(_PAIRS) | {docker: docker for _, docker in _PAIRS}
+LAYER_TYPES: Final = frozenset(_TO_OCI)
+"""The types of layers that are kept where the image is."""
+
 _INTERNAL: Final = ("containerd.io/uncompressed", "buildkit/createdat")
 _INTERNAL_PREFIX: Final = "containerd.io/distribution.source."
 

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 from msgspec import Struct
 
+from buildonce.assemble import limits
 from buildonce.assemble.entries import Entry, EntryType, NotExpressible, join, name_of, parent_of, walk_order
+from buildonce.assemble.limits import Budget
 from buildonce.assemble.resolution import NotADirectory, resolve_path
 from buildonce.errors import ArchiveError
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 _META = ".wh..wh."
+_NO_DEVICE = (0, 0)
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -81,11 +84,12 @@ class Tree(Mapping[str, Entry]):
 
     def walk(self, directory: str = "") -> Iterator[Entry]:
         """Yield what is below ``directory``, parents first, each directory in the order of its names' bytes."""
-        for name in self.children(directory):
-            entry = self._entries[join(directory, name)]
+        pending = [join(directory, name) for name in reversed(self.children(directory))]
+        while pending:
+            entry = self._entries[pending.pop()]
             yield entry
             if entry.is_directory:
-                yield from self.walk(entry.path)
+                pending += (join(entry.path, name) for name in reversed(self.children(entry.path)))
 
     def entries(self) -> tuple[Entry, ...]:
         """Return the whole file system as one layer: in the walk's order, a second name of a file without its data."""
@@ -103,14 +107,15 @@ def apply_layer(tree: Tree, entries: Iterable[Entry]) -> Tree:
     return apply_layers((entries,), onto=tree)
 
 
-def apply_layers(layers: Iterable[Iterable[Entry]], *, onto: Tree | None = None) -> Tree:
+def apply_layers(layers: Iterable[Iterable[Entry]], *, onto: Tree | None = None, budget: Budget | None = None) -> Tree:
     """Return the file system that ``layers`` make, the lowest first.
 
     The rules are those of image-spec's layer.md as containerd's overlay differ applies them: whiteouts touch only what
     lies below the layer, a directory over a directory keeps its content, anything else replaces what was there, and
-    missing parents are 0755, owned by root. Raises `ArchiveError` for a layer that cannot be applied.
+    missing parents are 0755, owned by root. Raises `ArchiveError` for a layer that cannot be applied, `NotExpressible`
+    when the tree takes more memory than ``budget`` has left.
     """
-    builder = _Builder(onto or Tree())
+    builder = _Builder(onto or Tree(), budget or Budget())
     for layer in layers:
         builder.apply(tuple(layer))
     return builder.finish()
@@ -135,44 +140,97 @@ def _refuse_below_a_file(entries: Mapping[str, Entry], path: str) -> None:
         parent = parent_of(parent)
 
 
+class _File:
+    """A file with several names while layers are applied, and what a layer says of it by one of them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = set(names)
+        self.said: Entry | None = None
+
+    def facts(self, entry: Entry) -> Entry:
+        """Return one of its names as it is after all."""
+        if self.said is None:
+            return entry
+        mode = 0o777 if entry.type is EntryType.SYMLINK else self.said.mode
+        said = self.said
+        return replace(
+            entry, mode=mode, uid=said.uid, gid=said.gid, mtime=said.mtime, capability=said.capability or None
+        )
+
+
 class _Builder:
     """A file system while layers are applied to it."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, budget: Budget) -> None:
         self.entries: dict[str, Entry] = dict(tree)
         self.scope = tree.scope
+        self.budget = budget
+        self.lookups = 0
         self.children: dict[str, set[str]] = {}
-        self.linked: dict[str, set[str]] = {}
-        self.mine: set[str] = set()  # the paths of the layer that is being applied
+        self.linked: dict[str, _File] = {}
+        # Of the layer that is being applied: its paths, those that it removes, and the directories that it hid.
+        self.mine: set[str] = set()
+        self.hidden: set[str] = set()
+        self.replaced: dict[str, Entry] = {}
         for path, entry in self.entries.items():
             parent, _, name = path.rpartition("/")
             self.children.setdefault(parent, set()).add(name)
             if entry.hardlink:
-                self.linked.setdefault(entry.hardlink, {entry.hardlink}).add(path)
+                file = self.linked.setdefault(entry.hardlink, _File({entry.hardlink}))
+                file.names.add(path)
+                self.linked[path] = file
 
     def apply(self, layer: tuple[Entry, ...]) -> None:
-        whiteouts = [entry for entry in layer if _is_whiteout(entry)]
-        for entry in whiteouts:
-            self.hide(entry)
-        self.mine = set()
-        for entry in whiteouts:
-            self.make_directory(parent_of(entry.path))
-        others = [entry for entry in layer if not _is_whiteout(entry)] if whiteouts else layer
-        for entry in others:
+        self.mine, self.hidden, self.replaced = set(), set(), {}
+        for entry in layer:
+            if _is_whiteout(entry):
+                self.hide(entry)
+                continue
             placed = self.place(entry)
+            if placed.is_directory:
+                self.check_kept(placed.path)
+            elif placed.device == _NO_DEVICE and placed.type is EntryType.CHAR:
+                raise NotExpressible(f"a layer has the device `/{placed.path}`, by which overlays mark what is removed")
             self.put_linked(placed) if placed.hardlink else self.put(placed)
             self.mine.add(placed.path)
 
     def hide(self, whiteout: Entry) -> None:
-        directory, name = parent_of(whiteout.path), name_of(whiteout.path)
+        """Remove what a whiteout stands for; its directory is found, and made, as that of any other entry."""
+        placed = self.place(whiteout)
+        directory, name = parent_of(placed.path), name_of(placed.path)
+        if name == OPAQUE and not directory:
+            raise NotExpressible("a layer hides all that is below it: not every engine does so")
         if name == OPAQUE:
-            for child in tuple(self.children.get(directory, ())):
-                self.remove(join(directory, child))
+            self.hide_content(directory)
         elif not name.startswith(_META):
             hidden = name.removeprefix(WHITEOUT)
             if hidden in ("", ".", ".."):
                 raise ArchiveError(f"`{whiteout.path}` is no valid whiteout")
-            self.remove(join(directory, hidden))
+            path = join(directory, hidden)
+            if path in self.mine or path in self.hidden:
+                raise NotExpressible(f"a layer has or removes `/{path}` and then removes it: not every engine takes it")
+            self.hidden.add(path)
+            self.remove(path)
+
+    def hide_content(self, directory: str) -> None:
+        """Remove what lower layers have in a directory; this layer's own directories there are made like theirs."""
+        pending = [directory]
+        while pending:
+            current = pending.pop()
+            for path in [join(current, name) for name in self.children.get(current, ())]:
+                if path in self.mine:
+                    pending.append(path)
+                else:
+                    self.replaced |= {entry.path: entry for entry in self.below(path) if entry.is_directory}
+                    self.remove(path)
+
+    def below(self, path: str) -> Iterator[Entry]:
+        """Yield what is under ``path`` and below it."""
+        pending = [path]
+        while pending:
+            current = pending.pop()
+            yield self.entries[current]
+            pending += (join(current, name) for name in self.children.get(current, ()))
 
     def place(self, entry: Entry) -> Entry:
         """Return ``entry`` with its directory resolved inside the layer and created where it is missing."""
@@ -184,26 +242,44 @@ class _Builder:
         return entry if directory == written else replace(entry, path=join(directory, name_of(entry.path)))
 
     def real_directory(self, directory: str) -> str:
-        return resolve_path(lambda path: self.entries[path] if path in self.mine else None, directory)
+        real = resolve_path(self.lookup, directory)
+        if real.count("/") >= limits.DEPTH:
+            raise ArchiveError(f"a layer has directories more than {limits.DEPTH} deep: `{real[:100]}`...")
+        return real
+
+    def lookup(self, path: str) -> Entry | None:
+        self.lookups += 1
+        if self.lookups > limits.LOOKUPS:
+            raise ArchiveError("the names in a layer lead through its symbolic links too often")
+        return self.entries[path] if path in self.mine else None
 
     def make_directory(self, directory: str) -> None:
-        """Make sure that ``directory`` is one; below this layer a link or a file in its place gives way."""
+        """Make sure that ``directory`` is one; below this layer a file in its place gives way."""
         missing: list[str] = []
         while directory and not (directory in self.mine and self.entries[directory].is_directory):
             missing.append(directory)
             directory = parent_of(directory)
         for path in reversed(missing):
+            self.check_kept(path)
             entry = self.entries.get(path)
+            if entry is not None and entry.type is EntryType.SYMLINK:
+                raise NotExpressible(f"a layer has files below `/{path}`, a link of a lower one: engines do not agree")
             if entry is None or not entry.is_directory:
-                self.put(Entry(path=path, type=EntryType.DIRECTORY, mode=0o755))
+                self.budget.take(limits.ENTRY + len(path))
+                self.put(self.replaced.get(path) or Entry(path=path, type=EntryType.DIRECTORY, mode=0o755))
             self.mine.add(path)
+
+    def check_kept(self, directory: str) -> None:
+        """Raise `NotExpressible` if this layer removed what was where it has a directory."""
+        if directory in self.hidden:
+            raise NotExpressible(f"a layer removes `/{directory}` and has it: engines do not agree on what is in it")
 
     def put(self, entry: Entry) -> None:
         old = self.entries.get(entry.path)
         if old is not None and not old.is_directory:
             if entry.is_directory and entry.path in self.mine:
                 raise ArchiveError(f"the layer has `{entry.path}` first as a file and then as a directory")
-            self.unlink(old)
+            self.unlink(entry.path)
         elif old is not None and not entry.is_directory:
             self.remove(entry.path)
             old = None
@@ -219,22 +295,14 @@ class _Builder:
         target = entry.hardlink or ""
         first_path = join(self.real_directory(parent_of(target)), name_of(target))
         first = self.entries.get(first_path)
-        if first is None or first.is_directory or first_path == entry.path:
-            raise ArchiveError(f"`{entry.path}` is a hard link to `{target}`, which is no file")
+        if first is None or first.is_directory or first_path == entry.path or first_path not in self.mine:
+            raise ArchiveError(f"`{entry.path}` is a hard link to `{target}`, which is no file of its layer")
         self.put(replace(first, path=entry.path, hardlink=None))
-        head = self.entries[first_path].hardlink or first_path
-        group = self.linked.setdefault(head, {head})
-        group.add(entry.path)
-        for name in group:
-            self.entries[name] = replace(
-                self.entries[name],
-                mode=0o777 if first.type is EntryType.SYMLINK else entry.mode,
-                uid=entry.uid,
-                gid=entry.gid,
-                mtime=entry.mtime,
-                capability=entry.capability or first.capability,
-                hardlink=None if name == head else head,
-            )
+        file = self.linked.setdefault(first_path, _File({first_path}))
+        file.names.add(entry.path)
+        self.linked[entry.path] = file
+        before = first if file.said is None else file.said
+        file.said = replace(entry, capability=entry.capability or before.capability)
 
     def remove(self, path: str) -> None:
         """Remove ``path`` and what is below it."""
@@ -242,31 +310,21 @@ class _Builder:
         while doomed:
             current = doomed.pop()
             doomed += (join(current, name) for name in self.children.pop(current, ()))
-            entry = self.entries.pop(current, None)
-            if entry is not None:
+            self.mine.discard(current)
+            if self.entries.pop(current, None) is not None:
                 self.children.get(parent_of(current), set()).discard(name_of(current))
-                self.unlink(entry)
+                self.unlink(current)
 
-    def unlink(self, entry: Entry) -> None:
-        head = entry.hardlink or entry.path
-        group = self.linked.pop(head, None)
-        if group is not None:
-            group.discard(entry.path)
-            self.regroup(group)
-
-    def regroup(self, group: set[str]) -> None:
-        """Let the first name in the walk's order stand for the file."""
-        head = min(group, key=walk_order)
-        if len(group) > 1:
-            self.linked[head] = group
-        for name in group:
-            hardlink = None if name == head else head
-            if self.entries[name].hardlink != hardlink:
-                self.entries[name] = replace(self.entries[name], hardlink=hardlink)
+    def unlink(self, path: str) -> None:
+        file = self.linked.pop(path, None)
+        if file is not None:
+            file.names.discard(path)
 
     def finish(self) -> Tree:
-        groups = tuple(self.linked.values())
-        self.linked.clear()
-        for group in groups:
-            self.regroup(group)
+        """Return the tree; of each file's names, the first in the walk's order stands for it."""
+        for file in {id(file): file for file in self.linked.values()}.values():
+            head = min(file.names, key=walk_order)
+            for name in file.names:
+                entry = replace(self.entries[name], hardlink=None if name == head else head)
+                self.entries[name] = file.facts(entry)
         return Tree(self.entries, scope=self.scope)

@@ -16,7 +16,9 @@ from buildonce.engines.programs import buildx_command
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.events import Emit, EngineLine
-from buildonce.oci import decode_index
+from buildonce.oci import Descriptor, decode_index
+from buildonce.store.documents import LIMIT
+from buildonce.store.streams import open_file
 
 _LAST_LINES = 25
 _PATIENCE = 30
@@ -69,8 +71,8 @@ class Buildx:
     async def build(self, job: BuildJob) -> Built:
         """Build the job's target as an image."""
         seconds = await self._run(job, image_output(job))
-        index = decode_index(await asyncio.to_thread((job.output / "index.json").read_bytes))
-        return Built(layout=job.output, manifest=index.manifests[0], seconds=seconds)
+        manifest = await asyncio.to_thread(written_manifest, job.output, job.node)
+        return Built(layout=job.output, manifest=manifest, seconds=seconds)
 
     async def export(self, job: BuildJob) -> Exported:
         """Build the job's target for its files: no layers, no image, and no round trips for either."""
@@ -137,6 +139,16 @@ def _write_inputs(job: BuildJob, dockerfile: Path) -> None:
     dockerfile.write_bytes(encode(job.dockerfile))
     # BuildKit prefers <Dockerfile>.dockerignore beside the Dockerfile to the context's own ignore file.
     dockerfile.with_name("Dockerfile.dockerignore").write_bytes(encode(job.ignore))
+
+
+def written_manifest(layout: Path, node: str) -> Descriptor:
+    """Return what the layout that buildx wrote has in its index. Raises `EngineFailed` where it has not one image."""
+    try:
+        with open_file(layout / "index.json", within=layout) as file:
+            (manifest,) = decode_index(file.read(LIMIT)).manifests
+    except (OSError, ValueError) as error:
+        raise EngineFailed(f"docker buildx says that it built {node}, but wrote no image: {error}") from error
+    return manifest
 
 
 def _archive(job: BuildJob) -> Path:

@@ -14,18 +14,19 @@ from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.facts import Facts, gather_facts, read_users
 from buildonce.assemble.image import BaseImage
 from buildonce.assemble.tree import Tree
-from buildonce.errors import EngineFailed
+from buildonce.errors import AssemblyError, EngineFailed, IntegrityError
 from buildonce.events import Activity
 from buildonce.fit.offer import Offer, decode_offer, encode_offer
-from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest, decode_manifest, digest_of
+from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest, digest_of
 from buildonce.plan.nodes import BaseNode, BaseOrigin, Plan
 from buildonce.plan.recipes import Key, encode_recipe
 from buildonce.reference import Reference, Repository
+from buildonce.run.built import read_built
 from buildonce.run.jobs import derive_base
+from buildonce.run.layers import Stack, stack_layers
 from buildonce.run.placement import Probe, place_steps
 from buildonce.run.resolving import open_image
 from buildonce.run.workshop import Order, Workshop
-from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Blob, Source
 from buildonce.store.results import Record, Result, ResultName, find_result, put_result, without_record
 from buildonce.store.streams import blob_of_bytes
@@ -112,7 +113,7 @@ class BaseMaker:
 
     async def tree(self, base: ReadyBase, layers: int | None = None) -> Tree:
         """Return the file system of the base's first ``layers`` layers, or of all."""
-        return await self._shop.layers.tree(base.source, base.image.manifest.layers[:layers])
+        return await self._shop.layers.tree(_stack(base, layers))
 
     async def offer(self, base: ReadyBase) -> Offer:
         """Return what the base offers to programs: from its record, else as its layers say."""
@@ -123,7 +124,7 @@ class BaseMaker:
         if known is None:
             known = decode_offer(self._shop.state.recall("offer", base.image.manifest_digest, str) or "")
         if known is None:
-            known = await self._shop.layers.offer(base.source, base.image.manifest.layers)
+            known = await self._shop.layers.offer(_stack(base))
             base.offer = await asyncio.to_thread(encode_offer, known)
             self._shop.state.remember("offer", base.image.manifest_digest, base.offer)
         return known
@@ -135,11 +136,14 @@ class BaseMaker:
             return base
         try:
             missing = await self._missing_facts(base)
+            if missing or found is None or self._shop.engine_is_wanted:
+                # The layers are at hand: what they offer goes into the record; or an engine works, and there is time.
+                await self.offer(base)
         except NotExpressible as error:
             return await self._unusable(node, error.message)
-        if missing or found is None or self._shop.engine_is_wanted:
-            # The layers are at hand, and what they offer goes into the record; or an engine works, and there is time.
-            await self.offer(base)
+        except (AssemblyError, IntegrityError) as error:
+            error.notes += (f"the layers of base `{node}` were read from {base.source.name}",)
+            raise
         proof = await self._prove(base) if node.needs_proof else None
         if base.fresh or found is None or proof != base.proof:
             base.proof = proof
@@ -192,10 +196,7 @@ class BaseMaker:
                 raise
             last = next((line.strip() for line in reversed(error.lines) if "ERROR" in line), error.message)
             return await self._unusable(node, f"without the copied files the build fails ({last[:200]})")
-        source = LayoutStore(built.layout)
-        stored = await source.get_manifest(built.manifest.digest)
-        assert stored is not None  # noqa: S101  the engine just wrote it
-        manifest = decode_manifest(stored.content)
+        source, manifest = await read_built(built)
         config = await self._shop.small_blob(source, manifest.config)
         return ReadyBase(
             node=node,
@@ -242,9 +243,9 @@ class BaseMaker:
         return tuple(missing)
 
     async def _gather(self, base: ReadyBase, probe: Probe) -> Facts:
-        layers = base.image.manifest.layers[: probe.layers]
-        tree = await self._shop.layers.tree(base.source, layers)
-        kept = await self._shop.layers.kept(base.source, layers)
+        stack = _stack(base, probe.layers)
+        tree = await self._shop.layers.tree(stack)
+        kept = await self._shop.layers.kept(stack)
         return await asyncio.to_thread(_gather, tree, kept, probe)
 
     def _remember(self, base: ReadyBase, keys: tuple[str, ...]) -> None:
@@ -272,6 +273,10 @@ class BaseMaker:
         if base.fresh:
             await self._shop.keep_account(lambda: self._shop.accountant.base(node), base.seconds)
             base.origins = self._shop.cache_origins
+
+
+def _stack(base: ReadyBase, layers: int | None = None) -> Stack:
+    return stack_layers(base.source, base.image.manifest.layers[:layers], base.image.config)
 
 
 def _stored_image(base: ReadyBase) -> tuple[Manifest, tuple[Blob, ...], tuple[Blob, ...]]:

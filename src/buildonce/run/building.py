@@ -155,7 +155,7 @@ def open_workshop(
         cache=around.cache,
         open_repository=around.open_repository,
         folder=folder,
-        layers=LayerReader(folder),
+        layers=LayerReader(),
         parts=Parts(folder),
         accountant=Accountant(planned.request, planned.graphs, planned.images),
         emit=around.emit,

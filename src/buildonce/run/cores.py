@@ -5,29 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from buildonce.assemble.archive import read_archive, scan_layer
+from buildonce.assemble.archive import Want, scan_layer
 from buildonce.assemble.core import normalise_core
 from buildonce.assemble.entries import Entry
 from buildonce.assemble.tarball import write_layer
 from buildonce.assemble.tree import Tree, apply_layers
 from buildonce.dockerfile.runes import has_invalid
-from buildonce.engines.protocol import Built
 from buildonce.errors import NotCompiled
 from buildonce.events import Activity
-from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Digest, Manifest, decode_manifest
+from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Digest, Manifest
 from buildonce.plan.nodes import CoreNode
 from buildonce.plan.recipes import Key, encode_recipe
+from buildonce.run.built import read_built_core, read_exported_core
 from buildonce.run.jobs import derive_core, stage_context_name
+from buildonce.run.layers import Stack
 from buildonce.run.workshop import Order, Workshop
+from buildonce.store.feeding import read_in_thread
 from buildonce.store.layout import LayoutStore
 from buildonce.store.registry import RegistryStore
 from buildonce.store.results import Record, Result, ResultName, find_result, put_result
-from buildonce.store.spool import fetch_blob
 from buildonce.store.streams import blob_of_bytes, blob_of_file
 
 _NO_TIMES = "core without times"
@@ -136,7 +136,8 @@ class CoreMaker:
         layer = found.manifest.layers[0]
         entries = details.entries
         if entries is None:
-            entries = (await self._shop.layers.read(self._shop.cache, layer, details.content)).entries
+            stack = Stack(source=self._shop.cache, layers=(layer,), diff_ids=(details.content,))
+            entries = (await self._shop.layers.read(stack))[0].entries
         return ReadyCore(node=node, tree=apply_layers([entries]), stored=found)
 
     async def _compile(self, node: CoreNode) -> ReadyCore:
@@ -157,11 +158,11 @@ class CoreMaker:
         place = f"{self._shop.project.context_root(node.file).resolve()} {node}"
         if self._shop.state.recall(_NO_TIMES, place, bool):
             exported = await self._shop.export(order)
-            files = await asyncio.to_thread(_read_export, exported.archive)
+            files = await asyncio.to_thread(read_exported_core, exported)
             if _has_no_times(files, node):
                 return normalise_core(files, epoch_limit=node.epoch), exported.seconds
         built = await self._shop.build(order, compress=False)
-        files = await asyncio.to_thread(_read_layers, built)
+        files = await read_built_core(built)
         self._shop.state.remember(_NO_TIMES, place, _has_no_times(files, node))
         return normalise_core(files, epoch_limit=node.epoch), built.seconds
 
@@ -202,9 +203,13 @@ class CoreMaker:
 
     async def _unpack(self, core: ReadyCore) -> Tree:
         result = await core.result()
-        path = await fetch_blob(self._shop.cache, result.manifest.layers[0], self._shop.folder)
         target = self._shop.folder / f"core-{core.node.key[:16]}.tar"
-        return await asyncio.to_thread(_read_contents, path, target, core_details(result).content)
+        diff_id = core_details(result).content
+        chunks = self._shop.cache.read_blob(result.manifest.layers[0])
+        layer = await read_in_thread(
+            chunks, lambda stream: scan_layer(stream, Want(contents_path=target, digest=False), diff_id=diff_id)
+        )
+        return apply_layers([layer.entries])
 
     async def _address(self, core: ReadyCore) -> str:
         result = await core.result()
@@ -215,30 +220,9 @@ class CoreMaker:
         return f"docker-image://{cache.repository}@{result.stored.digest}"
 
 
-def _read_layers(built: Built) -> Tree:
-    """Return the files of an image that the engine just wrote, with the places of their bytes; digests are checked."""
-    blobs = built.layout / "blobs" / "sha256"
-    manifest = decode_manifest((blobs / built.manifest.digest.partition(":")[2]).read_bytes())
-    layers = []
-    for layer in manifest.layers:
-        path = blobs / layer.digest.partition(":")[2]
-        with path.open("rb") as file:
-            layers.append(scan_layer(file, contents_path=path, digest=layer.digest).entries)
-    return apply_layers(layers)
-
-
-def _read_export(archive: Path) -> Tree:
-    return apply_layers([read_archive(archive)])
-
-
 def _has_no_times(files: Tree, node: CoreNode) -> bool:
     """Say whether every file is newer than what `normalise_core` allows: then no file keeps its own time."""
     return all(entry.mtime > node.epoch for entry in files.values())
-
-
-def _read_contents(path: Path, target: Path, diff_id: Digest) -> Tree:
-    with path.open("rb") as file:
-        return apply_layers([scan_layer(file, contents_path=target, diff_id=diff_id).entries])
 
 
 def _without_contents(tree: Tree, *, names: bool = False) -> tuple[Entry, ...]:

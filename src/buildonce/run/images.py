@@ -18,6 +18,7 @@ from buildonce.plan.nodes import ImageNode
 from buildonce.plan.recipes import Recipe, encode_recipe, key_of
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.bases import BaseMaker, ReadyBase
+from buildonce.run.built import read_built
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.fitting import Fit, FitChecker
 from buildonce.run.jobs import derive_faithful
@@ -27,7 +28,6 @@ from buildonce.run.placement import late_copies
 from buildonce.run.workshop import Order, Workshop
 from buildonce.ship.late_copies import LateCopy
 from buildonce.ship.release import Image
-from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Blob, Source
 from buildonce.store.results import Record, ResultName, find_result, put_result, without_record
 from buildonce.store.streams import blob_of_bytes, blob_of_file
@@ -135,10 +135,7 @@ class ImageMaker:
                 contexts=await self._cores.named_contexts(node.file, node.cores),
             )
         )
-        layout = LayoutStore(built.layout)
-        stored = await layout.get_manifest(built.manifest.digest)
-        assert stored is not None  # noqa: S101  the engine just wrote it
-        manifest = decode_manifest(stored.content)
+        layout, manifest = await read_built(built)
         ready = await self._built(node, manifest, layout, reason, made=Made.BUILT)
         record = _record(name, recipe, built.seconds)
         await put_result(

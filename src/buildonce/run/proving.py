@@ -13,9 +13,11 @@ from buildonce.events import Activity
 from buildonce.oci import Descriptor, decode_manifest
 from buildonce.plan.nodes import BaseNode, ImageNode
 from buildonce.run.bases import Proof, ReadyBase
+from buildonce.run.built import read_built
 from buildonce.run.cores import CoreMaker
 from buildonce.run.jobs import derive_proof
 from buildonce.run.late_layers import LateLayers
+from buildonce.run.layers import stack_layers
 from buildonce.run.workshop import Order, Workshop
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Source, Stored
@@ -50,8 +52,8 @@ class Prover:
         except NotExpressible as error:
             return Proof(equal=False, reason=error.message)
         faithful = await self._build_faithfully(base.node, image)
-        layers = decode_manifest(made.manifest).layers
-        ours = await self._shop.layers.tree(_Assembled(base.source, self._shop.state.blobs, steps), layers)
+        assembled = _Assembled(base.source, self._shop.state.blobs, steps)
+        ours = await self._shop.layers.tree(stack_layers(assembled, decode_manifest(made.manifest).layers, made.config))
         differences = await asyncio.to_thread(tree_differences, faithful, ours)
         if not differences:
             return Proof(equal=True, shape=shape)
@@ -72,10 +74,9 @@ class Prover:
                 contexts=await self._cores.named_contexts(node.file, image.cores),
             )
         )
-        layout = LayoutStore(built.layout)
-        stored = await layout.get_manifest(built.manifest.digest)
-        assert stored is not None  # noqa: S101  the engine just wrote it
-        return await self._shop.layers.tree(layout, decode_manifest(stored.content).layers)
+        source, manifest = await read_built(built)
+        config = await self._shop.small_blob(source, manifest.config)
+        return await self._shop.layers.tree(stack_layers(source, manifest.layers, config))
 
 
 class _Assembled:

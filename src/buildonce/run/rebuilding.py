@@ -12,14 +12,15 @@ from buildonce.assemble.compare import Difference, config_differences, tree_diff
 from buildonce.assemble.tree import Tree, apply_layers
 from buildonce.errors import AssemblyError, EngineFailed, UsageError
 from buildonce.events import Activity
-from buildonce.oci import Manifest, decode_manifest
+from buildonce.oci import Manifest
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.building import Options, Surroundings, open_workshop
+from buildonce.run.built import read_built
 from buildonce.run.jobs import derive_faithful
+from buildonce.run.layers import stack_layers
 from buildonce.run.planned import Planned
 from buildonce.run.workshop import Order, Workshop
-from buildonce.store.layout import LayoutStore
 from buildonce.tasks import Tasks, together
 from buildonce.verify.findings import Kind, Place
 from buildonce.verify.images import LoadedImage, Use
@@ -139,13 +140,10 @@ class _Rebuilder:
             ),
             compress=False,
         )
-        layout = LayoutStore(built.layout)
-        stored = await layout.get_manifest(built.manifest.digest)
-        assert stored is not None  # noqa: S101  the engine just wrote it
-        manifest = decode_manifest(stored.content)
         try:
-            tree = await self._shop.layers.tree(layout, manifest.layers)
+            layout, manifest = await read_built(built)
             config = await self._shop.small_blob(layout, manifest.config)
+            tree = await self._shop.layers.tree(stack_layers(layout, manifest.layers, config))
         finally:
             await asyncio.to_thread(shutil.rmtree, built.layout)
         return _Faithful(manifest=manifest, config=config, tree=tree)

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from buildonce.errors import Error, StoreError
+from buildonce.assemble.config_shape import check_shape
+from buildonce.errors import Error, IntegrityError, StoreError
 from buildonce.oci import (
     INDEX_TYPES,
     OCI_CONFIG,
@@ -157,7 +158,7 @@ class _Resolver:
             digest=stored.digest,
             pinned=tagged.digest,
             manifest=manifest,
-            config=msgspec.json.decode(content, type=dict[str, object]),
+            config=_read_config(content, name),
             config_content=content,
         )
 
@@ -178,7 +179,7 @@ class _Resolver:
             return Stored(media_type=identify(known, "", name), content=known, digest=digest)
         stored = await source.get_manifest(digest)
         if stored is None:
-            raise ImageNotFound(f"`{name}` refers to {digest}, which {source.name} does not have")
+            raise ImageNotFound(f"`{name}` refers to {digest}, and {source.name} has no image manifest of that digest")
         await self._keep(stored.content)
         return stored
 
@@ -196,6 +197,15 @@ class _Resolver:
 
     async def _keep(self, content: bytes) -> None:
         await asyncio.to_thread(self._state.keep_small, content)
+
+
+def _read_config(content: bytes, name: str) -> Mapping[str, object]:
+    try:
+        check_shape(content)
+        config: dict[str, object] = msgspec.json.decode(content, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise IntegrityError(f"the config of `{name}` cannot be read: {error}") from error
+    return config
 
 
 def _choose(manifests: tuple[Descriptor, ...], platform: Platform, name: str) -> Descriptor:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from buildonce.assemble.parts import Parts
 from buildonce.dockerfile.stages import StageGraph
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
-from buildonce.errors import StoreError
+from buildonce.errors import EngineUnavailable, StoreError
 from buildonce.events import Activity, Emit, Finished, Started
 from buildonce.oci import Descriptor, Platform
 from buildonce.plan.accounts import Account, Accountant
@@ -153,7 +153,7 @@ class Workshop:
 
     async def build(self, order: Order, *, compress: bool = True) -> Built:
         """Have the engine build an image; external images are those that the plan resolved."""
-        engine: Engine = await self.once("engine", None, self._engine)
+        engine: Engine = await self.once("engine", None, lambda: self._engine(order))
         job = self._job(order, compress=compress)
         async with self.engine_limit, self.activity(order.activity, order.node, order.reason):
             built = await engine.build(job)
@@ -162,7 +162,7 @@ class Workshop:
 
     async def export(self, order: Order) -> Exported:
         """Have the engine build files; see `Engine.export`."""
-        engine: Engine = await self.once("engine", None, self._engine)
+        engine: Engine = await self.once("engine", None, lambda: self._engine(order))
         job = self._job(order)
         async with self.engine_limit, self.activity(order.activity, order.node, order.reason):
             exported = await engine.export(job)
@@ -194,5 +194,9 @@ class Workshop:
     def _record(self, order: Order, seconds: float) -> None:
         self.engine_runs.append(EngineRun(activity=order.activity, node=order.node, seconds=seconds))
 
-    async def _engine(self) -> Engine:
-        return await self.find_engine()
+    async def _engine(self, order: Order) -> Engine:
+        try:
+            return await self.find_engine()
+        except EngineUnavailable as error:
+            error.notes = (*error.notes, f"{order.activity.value} {order.node} needs one: {order.reason}")
+            raise

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 import threading
 import time
 from collections import defaultdict
@@ -30,6 +31,7 @@ from buildonce.store.streams import (
     TEMPORARY,
     Verifier,
     file_chunks,
+    open_file,
     place,
     place_bytes,
     sync,
@@ -45,6 +47,9 @@ _ABANDONED = 24 * 3600.0
 _WRITERS = 16
 """How many blobs are written at once: each takes two open files, of which a process may have 1024 or fewer."""
 
+_INDEX_LIMIT = 64 * 1024 * 1024
+"""How much of an index is read, in bytes: a layout of many images has far less."""
+
 _READS = 5
 """How often the index is read again when a network file system says that it was replaced meanwhile."""
 
@@ -53,12 +58,14 @@ class LayoutStore:
     """A folder with an OCI image layout; it is made by the first write, and an absent one is empty.
 
     Where ``durable`` is False, what is new may be lost or damaged when the machine stops without warning: such a store
-    believes no file that is there already, and its owner must `sync` what others are to rely on.
+    believes no file that is there already, and its owner must `sync` what others are to rely on. Where ``links`` is
+    False, a symbolic link in it leads nowhere: so read what another program was told to write.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, links: bool = True) -> None:
         self.path = path
         self._durable = durable
+        self._within = None if links else path
         self._ready = False
         self._folders: set[Path] = set()
         self._writers = asyncio.Semaphore(_WRITERS)
@@ -121,9 +128,9 @@ class LayoutStore:
     async def read_blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
         """Stream a blob, checked."""
         path = self._file(descriptor.digest)
-        if not path.is_file():
+        if self._size(descriptor) is None:
             raise NotInStore(f"{self.name} does not hold {descriptor.digest}")
-        async for chunk in verified(file_chunks(path), descriptor, f"{path}"):
+        async for chunk in verified(file_chunks(path, within=self._within), descriptor, f"{path}"):
             yield chunk
 
     def path_of(self, descriptor: Descriptor) -> Path | None:
@@ -217,7 +224,7 @@ class LayoutStore:
         """Return a blob that is small enough to be a manifest, checked; None if there is none."""
         path = self._file(digest)
         try:
-            with path.open("rb") as file:
+            with open_file(path, within=self._within) as file:
                 content = file.read(LIMIT + 1)
         except FileNotFoundError:
             return None
@@ -230,16 +237,18 @@ class LayoutStore:
 
     def _size(self, descriptor: Descriptor) -> int | None:
         try:
-            return self._file(descriptor.digest).stat().st_size
+            found = self._file(descriptor.digest).stat(follow_symlinks=self._within is None)
         except OSError:
             return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def _is_kept(self, descriptor: Descriptor) -> bool:
         return self._durable and self.path_of(descriptor) is not None
 
     def _holds(self, digest: Digest, content: bytes) -> bool:
         try:
-            return self._file(digest).read_bytes() == content
+            with open_file(self._file(digest), within=self._within) as file:
+                return file.read(len(content) + 1) == content
         except OSError:
             return False
 
@@ -259,7 +268,8 @@ class LayoutStore:
         path = self.path / "index.json"
         for left in reversed(range(_READS)):
             try:
-                return layout_index.parse_index(path.read_bytes(), str(path))
+                with open_file(path, within=self._within) as file:
+                    return layout_index.parse_index(file.read(_INDEX_LIMIT), str(path))
             except (FileNotFoundError, NotADirectoryError):
                 break
             except OSError as error:

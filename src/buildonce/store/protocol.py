@@ -45,6 +45,14 @@ class Outcome(Enum):
     EXISTED = "existed"
 
 
+class Readable(Protocol):
+    """Bytes in their order, once."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes, none only at the end; raises what keeps the bytes from being read."""
+        ...
+
+
 class Source(Protocol):
     """Something to read from. Everything read is verified against its digest and size before it counts."""
 

@@ -7,10 +7,11 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from buildonce.errors import DigestMismatch, DiskError, IntegrityError, StoreError
 from buildonce.oci import Descriptor, MediaType, digest_of
@@ -81,11 +82,35 @@ async def bytes_chunks(content: bytes) -> AsyncIterator[bytes]:
         yield bytes(view[start : start + CHUNK])
 
 
-async def file_chunks(path: Path) -> AsyncIterator[bytes]:
-    """Stream a file in chunks. Raises `StoreError` when it cannot be read."""
+def open_file(path: Path, *, within: Path | None = None) -> BinaryIO:
+    """Open a regular file to read; with ``within`` no symbolic link below that folder is followed.
+
+    Raises `OSError`, also for what is no regular file: a pipe would keep its reader waiting for ever.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(path, flags) if within is None else _open_below(within, path.relative_to(within), flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def _open_below(folder: Path, path: Path, flags: int) -> int:
+    current = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    for number, name in enumerate(path.parts, 1):
+        kind = flags if number == len(path.parts) else os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+        try:
+            below = os.open(name, kind | os.O_NOFOLLOW, dir_fd=current)
+        finally:
+            os.close(current)
+        current = below
+    return current
+
+
+async def file_chunks(path: Path, *, within: Path | None = None) -> AsyncIterator[bytes]:
+    """Stream a file in chunks; see `open_file`. Raises `StoreError` when it cannot be read."""
     try:
-        file = path.open("rb", buffering=0)
-        with file:
+        with open_file(path, within=within) as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK):
                 yield chunk
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from buildonce.assemble.archive import Layer, scan_layer
+from buildonce.assemble.archive import Layer, Want, scan_layer
 from buildonce.assemble.entries import NotExpressible
 from buildonce.errors import ArchiveError, IntegrityError, NotInStore, RegistryFails
 from buildonce.fit.loader_files import is_loader_file
@@ -180,7 +180,7 @@ async def _check_file(path: Path, descriptor: Descriptor) -> None:
 
 def _scan(path: Path) -> Layer:
     with path.open("rb") as file:
-        return scan_layer(file, keep=is_loader_file, finds_runnables=True)
+        return scan_layer(file, Want(keep=is_loader_file, runnables=True))
 
 
 def _compression(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Blobs as local files, and images from store to store."""
+"""Images from store to store."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from buildonce.errors import IntegrityError, StoreError
-from buildonce.oci import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, digest_of
+from buildonce.errors import StoreError
+from buildonce.oci import OCI_INDEX, OCI_MANIFEST, digest_of
 from buildonce.reference import Repository
 from buildonce.store.copying import copy_image
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Holding, Local, Outcome, Store, Stored
 from buildonce.store.registry import RegistrySession, RegistryStore
-from buildonce.store.spool import fetch_blob
-from buildonce.store.streams import blob_of_bytes
-from tests.fakes import registry as fake
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.sessions import Image, image, index
 
 CONTENT = os.urandom(1_500_000)
-BLOB = blob_of_bytes(CONTENT, OCI_LAYER_GZIP)
 
 
 def fill(registry: FakeRegistry, name: str, what: Image, contents: dict[str, bytes], tag: str | None = None) -> Stored:
@@ -31,52 +27,9 @@ def fill(registry: FakeRegistry, name: str, what: Image, contents: dict[str, byt
     return Stored(OCI_MANIFEST, what.content, digest_of(what.content))
 
 
-def everything_in(folder: Path) -> list[Path]:
-    return list(folder.rglob("*"))
-
-
 async def contents_of(*images: Image) -> dict[str, bytes]:
     blobs = (blob for each in images for blob in each.blobs)
     return {blob.descriptor.digest: b"".join([chunk async for chunk in blob.open()]) for blob in blobs}
-
-
-async def test_a_layout_s_blob_is_its_own_file(tmp_path: Path) -> None:
-    store = LayoutStore(tmp_path / "layout")
-    await store.put_blob(BLOB)
-    assert await fetch_blob(store, BLOB.descriptor, tmp_path / "spool") == store.path_of(BLOB.descriptor)
-    assert not (tmp_path / "spool").exists()
-
-
-async def test_a_changed_file_of_a_layout_is_refused(tmp_path: Path) -> None:
-    store = LayoutStore(tmp_path / "layout")
-    await store.put_blob(BLOB)
-    path = store.path_of(BLOB.descriptor)
-    assert path
-    path.write_bytes(bytes(len(CONTENT)))
-    with pytest.raises(IntegrityError):
-        await fetch_blob(store, BLOB.descriptor, tmp_path / "spool")
-
-
-async def test_a_registry_s_blob_is_fetched_once(
-    registry: FakeRegistry, session: RegistrySession, tmp_path: Path
-) -> None:
-    registry.add_blob("app", CONTENT)
-    store = RegistryStore(Repository(registry.host, "app"), session)
-    first = await fetch_blob(store, BLOB.descriptor, tmp_path)
-    assert first.read_bytes() == CONTENT
-    assert await fetch_blob(store, BLOB.descriptor, tmp_path) == first
-    assert len(registry.log) == 1
-    first.write_bytes(bytes(len(CONTENT)))
-    assert (await fetch_blob(store, BLOB.descriptor, tmp_path)).read_bytes() == CONTENT
-
-
-async def test_a_fetch_that_fails_leaves_no_file(
-    registry: FakeRegistry, session: RegistrySession, tmp_path: Path
-) -> None:
-    registry.faults.append(fake.instead(bytes(len(CONTENT))))
-    with pytest.raises(IntegrityError):
-        await fetch_blob(RegistryStore(Repository(registry.host, "app"), session), BLOB.descriptor, tmp_path)
-    assert not any(path.is_file() for path in everything_in(tmp_path))
 
 
 async def test_a_copy_within_a_registry_mounts_everything(registry: FakeRegistry, session: RegistrySession) -> None:
