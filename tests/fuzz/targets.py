@@ -28,6 +28,7 @@ from buildonce.dockerfile.words import expand, expand_words, split_words
 from buildonce.errors import Error
 from buildonce.oci import Platform
 from buildonce.reference import parse_reference
+from tests.fuzz.archives import fuzz_archive
 
 SLOWEST = 1.0
 """Seconds of processor time that an input of a few kilobytes may take."""
@@ -127,7 +128,13 @@ def fuzz_values(content: bytes) -> None:
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
-    {"parser": fuzz_parser, "words": fuzz_words, "ignore": fuzz_ignore, "values": fuzz_values}
+    {
+        "archive": fuzz_archive,
+        "ignore": fuzz_ignore,
+        "parser": fuzz_parser,
+        "values": fuzz_values,
+        "words": fuzz_words,
+    }
 )
 
 
