@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildonce.assemble.archive import Layer, scan_layer
+from buildonce.assemble.archive import Layer, Want, scan_layer
 from buildonce.assemble.config import begin_stage, scratch_config
 from buildonce.assemble.facts import read_users, wants_user_file
 from buildonce.assemble.image import BaseImage
@@ -78,7 +78,7 @@ def scratch_foundation() -> Foundation:
 
 def _scan(layout: Path, digest: str) -> Layer:
     contents = layout / f"{digest.partition(':')[2]}.tar"
-    return scan_layer(io.BytesIO(read_blob(layout, digest)), contents_path=contents, keep=wants_user_file)
+    return scan_layer(io.BytesIO(read_blob(layout, digest)), Want(contents_path=contents, keep=wants_user_file))
 
 
 def _tree(layers: tuple[Layer, ...] | list[Layer]) -> tuple[Tree, Passwd]:
