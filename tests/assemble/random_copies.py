@@ -125,7 +125,9 @@ def _remove(tree: Members, rng: random.Random) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
-    """Makes lines that copy from the stages ``src`` and ``base``, on a base; ``parents``: with --parents too.
+    """Makes lines that copy from the stages ``src`` and ``base``, on a base.
+
+    With ``newer``, the engine has --parents, and does not fail for what --exclude leaves out.
 
     ``folders`` are those of the base; most lines go to one of them, since what goes below a file is only refused.
     """
@@ -134,7 +136,7 @@ class Lines:
     base: Sequence[str]
     folders: Sequence[str]
     source: Sequence[str]
-    parents: bool
+    newer: bool
 
     def lines(self, count: int) -> Iterator[str]:
         for _ in range(count):
@@ -160,9 +162,9 @@ class Lines:
             yield f"--chmod={rng.choice(_CHMODS)}"
         if rng.random() < 0.15:
             yield "--link"
-        if self.parents and rng.random() < 0.2:
+        if self.newer and rng.random() < 0.2:
             yield "--parents"
-        for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 2))):
+        for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 2)) if self.newer else 0):
             yield f"--exclude='{rng.choice(_EXCLUDES)}'"
 
     def word(self, paths: Sequence[str]) -> str:

@@ -194,6 +194,8 @@ class _Copier:
         self.newest_directory = max(self.newest_directory, entry.mtime)
         existing = self.upper.lstat(target) if target else None
         created = False
+        if is_excluded:
+            self.refuse_conflict(entry, target)
         if is_included:
             self.create_parents()
             created = self.copy_directory(entry, target, overwrite=bool(inside))
@@ -207,6 +209,17 @@ class _Copier:
             self.set_info(entry, target)
         elif not inside and existing is not None:
             self.upper.copy_up(target, mtime=entry.mtime)
+
+    def refuse_conflict(self, entry: Entry, target: str) -> None:
+        """Refuse an excluded directory that meets a file: older engines look at the targets of what they leave out."""
+        existing = self.upper.lstat(target) if target else None
+        if existing is not None and not existing.is_directory:
+            raise NotExpressible(f"`{entry.path}` is left out where `/{target}` is no directory: engines do not agree")
+        if existing is not None or not target:
+            for name in self.source.children(entry.path):
+                child = self.source[join(entry.path, name)]
+                if child.is_directory:
+                    self.refuse_conflict(child, join(target, name))
 
     def refuse_dangling(self, entry: Entry, inside: str) -> None:
         """Refuse a dangling link in the root if that is the source and patterns select from it.
