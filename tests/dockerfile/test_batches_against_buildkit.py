@@ -225,7 +225,8 @@ def test_ignore_files(seed: int, tmp_path: Path) -> None:
 def test_selections(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     folders = [_context(tmp_path / f"c{number}", chance, rules=1) for number in range(2 * CASES)]
-    asked = {folder: words for folder in folders if (words := _words(folder, chance)) is not None}
+    found = {folder: [_words(folder, chance) for _ in range(4)] for folder in folders}
+    asked = {folder: words for folder, tried in found.items() for words in tried if words is not None}
     text = "FROM scratch\n" + "".join(_copy(words, folder.name) for folder, words in asked.items())
     named = [f"--build-context={folder.name}={folder}" for folder in asked]
     assert len(asked) > CASES
@@ -254,7 +255,8 @@ def _words(folder: Path, chance: random.Random) -> Words | None:
         selected = select(open_context(folder, None), words)
     except ContextError:
         return None
-    is_certain = not any(one.is_uncertain for one in selected)
+    # with --exclude BuildKit fails at a link that leads nowhere, which is for tests of the assembly
+    is_certain = not any(one.is_uncertain or (words.exclude and one.type == "symlink") for one in selected)
     return words if is_certain and len({one.source for one in selected}) == 1 else None
 
 
