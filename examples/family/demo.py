@@ -63,6 +63,20 @@ class Demo:
         by_engine = {run["node"].split()[0] for run in outcome["engine_runs"] if run["activity"] == "build"}
         self.check(title, by_engine <= {RUNS_THE_PROGRAM}, f"the engine built {', '.join(sorted(by_engine))}")
 
+    def verify(self) -> None:
+        """Read everything back from the registry, and see whether it is whole and belongs together."""
+        print("\n=== what was shipped, read back and verified", flush=True)
+        command = [sys.executable, "-m", "buildonce", "verify", "--json", self.repository]
+        done = subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, check=False)
+        found = json.loads(done.stdout)
+        print(
+            f"--> {len(found['references'])} tags, {len(found['images'])} images, {found['layers']} layers,"
+            f" {found['bytes_read'] / 1e6:.2f} MB; {len(found['findings'])} findings; {found['requests']} requests",
+            flush=True,
+        )
+        whole = (len(found["references"]), len(found["images"]), found["findings"]) == (7, 14, [])
+        self.check("verify", whole, f"not all is there, or something is wrong: {found['findings']}")
+
     def edit(self, name: str, old: str, new: str) -> None:
         """Change one line of the project."""
         path = self.project / name
@@ -150,6 +164,7 @@ def tell_story(demo: Demo) -> None:
         "(d) one variant's RUN line changed",
         Expected(compiles=0, bases=2, proofs=2, builds=0, pushed=2, moved=1),
     )
+    demo.verify()
 
 
 if __name__ == "__main__":
