@@ -105,11 +105,11 @@ def store(shelf: LayoutShelf, which: str, data: st.DataObject) -> None:
         shelf.write_index(changed(shelf.read_index(), data))
 
 
-async def verify(name: str, folder: Path) -> Verification:
+async def verify(name: str) -> Verification:
     ledger = Ledger()
     async with RegistrySession() as session:
         targets = await find_all_targets([name], session, ledger)
-        return await verify_release(targets, Checks(core_paths=("/usr",)), folder, ledger)
+        return await verify_release(targets, Checks(core_paths=("/usr",)), ledger)
 
 
 @pytest.mark.parametrize("which", DOCUMENTS)
@@ -120,12 +120,9 @@ def test_any_document_gets_a_verdict(tmp_path: Path, which: str, data: st.DataOb
     shelf = LayoutShelf(tmp_path / str(number))
     ship(shelf, variants=["claude"])
     store(shelf, which, data)
-    folder = tmp_path / f"work-{number}"
-    folder.mkdir()
-    done = asyncio.run(verify(shelf.name, folder))
+    done = asyncio.run(verify(shelf.name))
     assert render_verification(done, Traffic())
     assert verification_document(done, Traffic()).passed == (not done.findings)
-    assert not list(folder.iterdir())
     about_others = [one for one in done.findings if one.place.reference == f"{shelf.name}:claude"]
     assert which == "layout" or {one.kind for one in about_others} <= {Kind.PLATFORM_MISSING, Kind.CORE_DIFFERS}
 
@@ -148,11 +145,8 @@ def test_any_bytes_get_a_verdict(tmp_path: Path, data: st.DataObject) -> None:
 
     one.archives[which] = spoil(one.archives[which])
     shelf.tag("codex", store_index(shelf, [one.store(shelf)]))
-    folder = tmp_path / f"work-{number}"
-    folder.mkdir()
-    done = asyncio.run(verify(shelf.name, folder))
+    done = asyncio.run(verify(shelf.name))
     assert render_verification(done, Traffic())
-    assert not list(folder.iterdir())
 
 
 async def test_documents_are_read_up_to_a_limit(tmp_path: Path) -> None:

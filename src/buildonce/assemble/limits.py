@@ -33,6 +33,10 @@ LAYERS = 500
 """How many layers an image may have: no kernel stacks more in an overlay."""
 
 
+class TooLarge(NotExpressible):
+    """An image has more files than are read into memory."""
+
+
 class Budget:
     """The memory that one image's entries may take, in bytes; what is taken is taken from ``whole`` too."""
 
@@ -42,9 +46,9 @@ class Budget:
         self._whole = whole
 
     def take(self, size: int) -> None:
-        """Take ``size`` bytes; raise `NotExpressible` when there are none left."""
+        """Take ``size`` bytes; raise `TooLarge` when there are none left."""
         self.taken += size
         if self.taken > self._limit:
-            raise NotExpressible("an image has more files than are read into memory")
+            raise TooLarge("an image has more files than are read into memory")
         if self._whole is not None:
             self._whole.take(size)

@@ -139,8 +139,7 @@ async def _verify(
             targets = staged_targets(read_record(what), around.session)
         is_whole = not all(target.is_chosen for target in targets)
         rebuild = partial(_rebuild, asked, around, is_whole=is_whole) if asked else None
-        with around.state.work_folder() as folder:
-            done = await verify_release(targets, checks, folder, ledger, emit=emit, rebuild=rebuild)
+        done = await verify_release(targets, checks, ledger, emit=emit, rebuild=rebuild)
     session = around.session
     traffic = Traffic(requests=sum(session.requests.values()), bytes_up=session.bytes_up, bytes_down=session.bytes_down)
     return done, traffic

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec import Struct
 
 from buildonce.assemble.archive import Layer, Want, scan_layer
 from buildonce.assemble.entries import NotExpressible
+from buildonce.assemble.limits import Budget, TooLarge
 from buildonce.errors import ArchiveError, IntegrityError, NotInStore, RegistryFails
 from buildonce.fit.loader_files import is_loader_file
 from buildonce.oci import Descriptor, Digest
-from buildonce.store.protocol import Listed, Local
-from buildonce.store.streams import Verifier, file_chunks, place, verified
+from buildonce.store.feeding import read_in_thread
+from buildonce.store.protocol import Listed, Local, Readable
 from buildonce.tasks import together
 from buildonce.verify.documents import report_blob
 from buildonce.verify.findings import Kind, Place
@@ -24,6 +24,11 @@ from buildonce.verify.ledger import Ledger
 
 _READ_AT_ONCE = 4
 _ASKED_AT_ONCE = 16
+_MEMORY = 2 << 30
+"""Bytes that the lists of files of a whole release may take: some three million files."""
+
+_WANT = Want(keep=is_loader_file, runnables=True, digest=False)
+_MAGIC_SIZE = 4
 _MAGIC: Mapping[str, bytes] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _LARGEST = 1 << 37
 """The largest layer that is read, in bytes: 128 GiB, more than any registry takes."""
@@ -83,13 +88,12 @@ async def ask_for_layers(images: Iterable[LoadedImage], ledger: Ledger) -> Readi
     return Reading(blobs=len(parts))
 
 
-async def read_layers(images: Iterable[LoadedImage], folder: Path, ledger: Ledger) -> Reading:
+async def read_layers(images: Iterable[LoadedImage], ledger: Ledger) -> Reading:
     """Read every layer from every store that should have it; what is unpacked is unpacked once.
 
-    ``folder`` takes a few layers at a time, while they are looked at. Raises `StoreError` when a store cannot be
-    asked, and `DiskError`.
+    Nothing is kept but what the archives list. Raises `StoreError` when a store cannot be asked.
     """
-    reader = _Reader(folder, ledger)
+    reader = _Reader(ledger)
     await together(reader.read(part) for part in layers_of(images))
     return reader.reading
 
@@ -109,12 +113,11 @@ async def _is_there(part: _Part, ledger: Ledger) -> bool:
 
 
 class _Reader:
-    def __init__(self, folder: Path, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.reading = Reading()
-        self._folder = folder
         self._ledger = ledger
         self._limit = asyncio.Semaphore(_READ_AT_ONCE)
-        self._number = 0
+        self._budget = Budget(_MEMORY)
 
     async def read(self, part: _Part) -> None:
         async with self._limit:
@@ -128,62 +131,47 @@ class _Reader:
                 await report_blob("layer", part.source, error, part.place, part.also, self._ledger)
 
     async def _read(self, part: _Part) -> None:
-        if isinstance(part.source, Local):
-            if await _is_there(part, self._ledger) and (path := part.source.path_of(part.descriptor)):
-                await self._look_into(path, part, is_checked=False)
+        digest = part.descriptor.digest
+        if isinstance(part.source, Local) and not await _is_there(part, self._ledger):
             return
-        if part.descriptor.digest in self.reading.layers or part.descriptor.media_type not in LAYER_COMPRESSION:
-            async for _ in self._counted(part):
-                pass
-            return
-        self._number += 1
-        path = self._folder / f"layer-{self._number}"
-        try:
-            await place(path, self._counted(part), Verifier(part.descriptor, str(part.descriptor.digest)))
-            await self._look_into(path, part, is_checked=True)
-        finally:
-            path.unlink(missing_ok=True)
-
-    async def _counted(self, part: _Part) -> AsyncIterator[bytes]:
         self.reading.blobs += 1
+        if digest in self.reading.layers or part.descriptor.media_type not in LAYER_COMPRESSION:
+            await self._drain(part)
+            return
+        try:
+            layer = await read_in_thread(self._chunks(part), self._scan)
+        except (ArchiveError, NotExpressible) as error:
+            await self._drain(part)  # is it what its digest says, at least?
+            self._report(part, error)
+        else:
+            self.reading.layers[digest] = layer
+
+    def _scan(self, stream: Readable) -> Layer:
+        return scan_layer(stream, _WANT, budget=self._budget)
+
+    def _report(self, part: _Part, error: ArchiveError | NotExpressible) -> None:
+        if isinstance(error, TooLarge):
+            part.report(Kind.TOO_MUCH, error.message, self._ledger)
+        elif isinstance(error, NotExpressible):
+            self._ledger.remark(f"not every engine unpacks this in the same way: {error.message}", part.place)
+        else:
+            part.report(Kind.LAYER_BROKEN, error.message, self._ledger)
+
+    async def _drain(self, part: _Part) -> None:
+        async for _ in self._chunks(part):
+            pass
+
+    async def _chunks(self, part: _Part) -> AsyncIterator[bytes]:
+        """Stream a layer, checked; remember how it is compressed."""
+        head = b""
+        self.reading.compressions.setdefault(part.descriptor.digest, "uncompressed")
         async for chunk in part.source.read_blob(part.descriptor):
             self.reading.bytes += len(chunk)
+            if len(head) < _MAGIC_SIZE:
+                head = (head + chunk)[:_MAGIC_SIZE]
+                self.reading.compressions[part.descriptor.digest] = _compression(head)
             yield chunk
 
-    async def _look_into(self, path: Path, part: _Part, *, is_checked: bool) -> None:
-        """Unpack a layer that is in a file, whose digest may be unchecked still."""
-        descriptor = part.descriptor
-        if not is_checked:
-            self.reading.blobs += 1
-            self.reading.bytes += descriptor.size
-        if descriptor.digest in self.reading.layers or descriptor.media_type not in LAYER_COMPRESSION:
-            if not is_checked:
-                await _check_file(path, descriptor)
-            return
-        try:
-            layer = await asyncio.to_thread(_scan, path)
-        except (ArchiveError, NotExpressible) as error:
-            await _check_file(path, descriptor)
-            kind = Kind.LAYER_BROKEN if isinstance(error, ArchiveError) else Kind.TOO_MUCH
-            part.report(kind, error.message, self._ledger)
-            return
-        if not is_checked and layer.digest != descriptor.digest:
-            await _check_file(path, descriptor)
-        self.reading.layers[descriptor.digest] = layer
-        self.reading.compressions[descriptor.digest] = await asyncio.to_thread(_compression, path)
 
-
-async def _check_file(path: Path, descriptor: Descriptor) -> None:
-    async for _ in verified(file_chunks(path), descriptor, f"{path}"):
-        pass
-
-
-def _scan(path: Path) -> Layer:
-    with path.open("rb") as file:
-        return scan_layer(file, Want(keep=is_loader_file, runnables=True))
-
-
-def _compression(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(4)
+def _compression(head: bytes) -> str:
     return next((name for name, magic in _MAGIC.items() if head.startswith(magic)), "uncompressed")

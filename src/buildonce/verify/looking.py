@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from buildonce.assemble.archive import Layer
 from buildonce.assemble.entries import NotExpressible
+from buildonce.assemble.limits import TooLarge
 from buildonce.assemble.tree import Tree
 from buildonce.oci import Digest, Platform
 from buildonce.verify.comparing import Variant, by_platform, compare_cores, compare_path, files_at
@@ -64,9 +65,7 @@ def look_into(uses: Sequence[Use], checks: Checks, reading: Reading, ledger: Led
     fitted: list[Fitted] = []
     for same, trees in walk_trees(whole, layers):
         if isinstance(trees, Clash):
-            image = same[0].image
-            kind = Kind.TOO_MUCH if isinstance(trees.reason, NotExpressible) else Kind.LAYERS_CLASH
-            ledger.find(kind, trees.reason.message, image.layer_place(trees.number), also=image.also)
+            _report_clash(same[0].image, trees, ledger)
         else:
             variants += [_variant(use, trees, layers, checks) for use in same]
             fitted += _fitted(same, trees[-1], layers, checks)
@@ -74,6 +73,15 @@ def look_into(uses: Sequence[Use], checks: Checks, reading: Reading, ledger: Led
     report_fit(sorted(fitted, key=lambda one: one.place.rank(order)), ledger)
     variants.sort(key=lambda one: one.place.rank(order))
     return Seen(compared=_compare(variants, checks, ledger), fitted=len(fitted))
+
+
+def _report_clash(image: LoadedImage, clash: Clash, ledger: Ledger) -> None:
+    place, message = image.layer_place(clash.number), clash.reason.message
+    if isinstance(clash.reason, NotExpressible) and not isinstance(clash.reason, TooLarge):
+        ledger.remark(f"not every engine unpacks this in the same way: {message}", place)
+    else:
+        kind = Kind.TOO_MUCH if isinstance(clash.reason, TooLarge) else Kind.LAYERS_CLASH
+        ledger.find(kind, message, place, also=image.also)
 
 
 def _fitted(uses: Sequence[Use], tree: Tree, layers: Mapping[Digest, Layer], checks: Checks) -> Iterator[Fitted]:

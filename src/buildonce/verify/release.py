@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -51,13 +50,12 @@ Rebuild: TypeAlias = Callable[[Release], Awaitable[int]]
 async def verify_release(
     targets: Sequence[Target],
     checks: Checks,
-    folder: Path,
     ledger: Ledger,
     *,
     emit: Emit = lambda _: None,
     rebuild: Rebuild | None = None,
 ) -> Verification:
-    """Return what is found of ``targets``, which are taken for one release; ``folder`` is for files on the way.
+    """Return what is found of ``targets``, which are taken for one release.
 
     Raises `StoreError` when a store cannot be asked, and what ``rebuild`` raises.
     """
@@ -71,7 +69,7 @@ async def verify_release(
         reading, seen = await ask_for_layers(images, ledger), Seen()
     else:
         with _telling(f"the layers of {len(images)} images", emit):
-            reading = await read_layers(images, folder, ledger)
+            reading = await read_layers(images, ledger)
         seen = await asyncio.to_thread(look_into, uses, checks, reading, ledger)
     rebuilt = await rebuild((uses, reading, ledger)) if rebuild and uses else 0
     order = {reference: number for number, reference in enumerate(references)}
