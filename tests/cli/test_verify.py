@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from buildonce.assemble import limits
 from buildonce.assemble.compression import Compression, open_compressor
 from buildonce.report.wire import VerificationDocument
 from buildonce.store.documents import LIMIT
@@ -401,20 +402,18 @@ def test_no_right_to_read_is_no_verdict(call: Call, new_registry: Callable[..., 
     assert "docker login" in ran.err
 
 
-@pytest.mark.parametrize("first", [0, 12])
-def test_a_registry_that_fails_is_no_verdict(call: Call, repository: RegistryShelf, first: int) -> None:
-    """From the beginning, or in the middle."""
+def test_a_registry_that_fails_in_the_middle_is_no_verdict(call: Call, repository: RegistryShelf) -> None:
     ship(repository)
 
     async def fail(registry: FakeRegistry, request: Any, body: bytes) -> Any:
-        return None if len(registry.log) < first else await fake.status(500).act(registry, request, body)
+        return None if len(registry.log) < 12 else await fake.status(500).act(registry, request, body)
 
     repository.registry.faults.append(fake.Fault(act=fail, times=10_000))
     ran = call("verify", repository.name)
     assert (ran.code, ran.out) == (4, "")
 
 
-@pytest.mark.parametrize(("part", "options"), [("manifest", ()), ("layer", ()), ("layer", ("--quick",))])
+@pytest.mark.parametrize(("part", "options"), [("manifest", ()), ("layer", ("--quick",))])
 def test_a_registry_that_fails_for_one_thing(
     call: Call, repository: RegistryShelf, part: str, options: tuple[str, ...]
 ) -> None:
@@ -479,6 +478,46 @@ def test_a_large_layer_takes_no_more_memory_than_a_small_one(layout: LayoutShelf
 
     ship(layout, variants=["kiro"], changes={("kiro", "arm64"): grow})
     assert peak() < small + 32 * 1024
+
+
+def test_a_layer_that_comes_to_too_much_is_given_up(
+    call: Call, layout: LayoutShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bomb(one: Draft) -> None:
+        one.archives[2] = make_layer({"bomb": bytes(8 << 20)})
+
+    ship(layout, changes={("codex", "arm64"): bomb})
+    assert verified(call, layout.name).passed, "it is within the real limits"
+    monkeypatch.setattr(limits, "EXPANDED", 1 << 20)
+    (finding,) = verified(call, layout.name, code=1).findings
+    assert finding.code == "VERIFY-LAYER-BROKEN"
+    assert "compressed ones" in finding.message
+    assert (finding.place.reference, finding.place.platform) == (f"{layout.name}:codex", "linux/arm64")
+
+
+def test_lists_of_files_are_read_up_to_a_limit(
+    call: Call, layout: LayoutShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def many(one: Draft) -> None:
+        one.archives[2] = make_layer({f"many/{number}": b"" for number in range(500)})
+
+    ship(layout, changes={("codex", "arm64"): many})
+    assert verified(call, layout.name).passed
+    monkeypatch.setattr(limits, "MEMORY", 100 * limits.ENTRY)
+    assert codes_of(verified(call, layout.name, code=1)) == ["VERIFY-TOO-MUCH"]
+
+
+def test_what_engines_unpack_in_different_ways_is_remarked_on(call: Call, layout: LayoutShelf) -> None:
+    """A layer that removes a directory and has it: what was in it is gone for some, and there for others."""
+
+    def odd(one: Draft) -> None:
+        one.archives[2] = make_layer({".wh.bin": b"", "bin/": None, "bin/new": b"x"})
+
+    ship(layout, changes={("codex", "arm64"): odd})
+    document = verified(call, layout.name)
+    (remark,) = document.remarks
+    assert remark.message.startswith("not every engine unpacks this in the same way")
+    assert (remark.place.reference, remark.place.platform) == (f"{layout.name}:codex", "linux/arm64")
 
 
 # What only one kind of store can have.

@@ -417,20 +417,20 @@ UNSEEN = {"VERIFY-DIFF-ID", "VERIFY-LAYER-BROKEN", "VERIFY-LAYERS-CLASH", "VERIF
 UNREAD = (DAMAGES["a layer has other bytes"], DAMAGES["a layer's type names another compression"])
 
 
-@pytest.mark.parametrize("damage", [pytest.param(one, id=name) for name, one in DAMAGES.items()])
-def test_what_can_be_seen_without_reading_layers_is_found_quickly(call: Call, tmp_path: Path, damage: Damage) -> None:
+def test_what_can_be_seen_without_reading_layers_is_found_quickly(call: Call, tmp_path: Path) -> None:
     """All but what only the bytes of layers tell."""
-    if "--core" in damage.options:
-        return
-    shelf = LayoutShelf(tmp_path / "layout")
-    damage.do(shelf)
-    ran = call("verify", "--quick", "--json", f"{shelf.name}{damage.named}", *damage.options)
-    codes = {one["code"] for one in json.loads(ran.out)["findings"]}
-    if damage.code in UNSEEN or damage in UNREAD:
-        assert (ran.code, codes) == (0, set())
-    else:
-        assert ran.code == 1
-        assert damage.code in codes or damage is DAMAGES["a layer is said to be huge"]
+    for number, (name, damage) in enumerate(DAMAGES.items()):
+        if "--core" in damage.options:
+            continue
+        shelf = LayoutShelf(tmp_path / str(number))
+        damage.do(shelf)
+        ran = call("verify", "--quick", "--json", f"{shelf.name}{damage.named}", *damage.options)
+        codes = {one["code"] for one in json.loads(ran.out)["findings"]}
+        if damage.code in UNSEEN or damage in UNREAD:
+            assert (ran.code, codes) == (0, set()), name
+        else:
+            assert ran.code == 1, name
+            assert damage.code in codes or damage is DAMAGES["a layer is said to be huge"], name
 
 
 def test_an_undamaged_release_passes(call: Call, shelf: Shelf) -> None:

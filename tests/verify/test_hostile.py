@@ -57,7 +57,7 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-EXAMPLES = int(os.environ.get("BUILDONCE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("BUILDONCE_EXAMPLES", "25"))
 DOCUMENTS = ("index", "manifest", "config", "copies", "layout")
 
 
