@@ -111,8 +111,9 @@ ZOO: dict[str, Animal] = {
         verdict="engine",
     ),
     "breaking": Animal(
-        lines="FROM ${BASE} AS breaking\nCOPY --from=builder /out/version.txt /usr/local/share/version.txt\n"
-        "RUN set -e; name=vers; cat /usr/local/share/${name}ion.txt > /copy",
+        # What the last line reads stands in a file, where no verdict looks: only the proof finds it.
+        lines="FROM ${BASE} AS breaking\nRUN echo 'cat /usr/local/share/version.txt > /copy' > /read.sh\n"
+        "COPY --from=builder /out/version.txt /usr/local/share/version.txt\nRUN sh -e /read.sh",
         made="built",
         verdict="engine",
     ),
