@@ -27,7 +27,7 @@ from buildonce.store.registry.endpoints import (
 from buildonce.store.registry.faults import Misbehaved, read_complaints
 from buildonce.store.registry.messages import Body, Exchange, Head, Kind, Request, Response
 from buildonce.store.registry.retrying import parse_retry_after
-from buildonce.store.registry.transport import proxy_for
+from buildonce.store.registry.routes import proxy_for
 from buildonce.store.streams import blob_of_bytes
 from tests.fakes.sessions import image
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -106,13 +104,6 @@ async def test_a_large_blob_is_never_whole_in_memory(registry: FakeRegistry, sto
     await store.put_blob(blob)
     sizes = [len(chunk) async for chunk in store.read_blob(blob.descriptor)]
     assert max(sizes) <= 1024 * 1024
-
-
-def test_importing_stores_does_not_load_the_http_library() -> None:
-    modules = ("opening", "copying", "feeding", "layout", "registry.session", "registry.store", "registry.transport")
-    code = "import sys\n" + "\n".join(f"import buildonce.store.{module}" for module in modules)
-    code += "\nassert 'aiohttp' not in sys.modules and 'yarl' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 async def test_tags_are_listed_page_by_page(registry: FakeRegistry, store: RegistryStore) -> None:

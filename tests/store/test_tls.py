@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -131,16 +129,3 @@ def test_certificates_are_looked_for_where_docker_has_them() -> None:
     folders = [str(path) for path in certificate_folders({"HOME": "/home/me"})]
     assert folders == ["/home/me/.config/docker/certs.d", "/etc/docker/certs.d", "/etc/containers/certs.d"]
     assert [str(path) for path in certificate_folders({"HOME": "/home/me", "BUILDONCE_CERTS": "/c"})] == ["/c"]
-
-
-def test_certificates_are_not_read_before_they_are_needed() -> None:
-    script = """
-import os
-before = dict(os.environ)
-from buildonce.store.registry.transport import _load_aiohttp
-_load_aiohttp()
-import aiohttp.connector
-assert dict(os.environ) == before
-assert aiohttp.connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"] == 0
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)

@@ -104,6 +104,11 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
+def is_address(host: str) -> bool:
+    """Say whether a host is an IP address, which needs no look-up."""
+    return _address(host) is not None
+
+
 def redact_url(url: str) -> str:
     """Return a URL for messages: no user, and no value of a parameter that may be a signature or a session."""
     parts = urlsplit(url)

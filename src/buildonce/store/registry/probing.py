@@ -23,8 +23,8 @@ from buildonce.store.registry.capabilities import Capabilities
 from buildonce.store.registry.endpoints import Endpoint, is_loopback, redact_url
 from buildonce.store.registry.faults import Refused
 from buildonce.store.registry.messages import Access, Body, Request, Response
+from buildonce.store.registry.routes import proxy_for
 from buildonce.store.registry.session import RegistrySession
-from buildonce.store.registry.transport import proxy_for
 from buildonce.store.streams import blob_of_bytes
 
 _SAMPLES = 3

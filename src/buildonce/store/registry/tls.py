@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from buildonce.errors import UsageError
-
-_PLACES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-
 
 _SYSTEM_FOLDERS = ("/etc/docker/certs.d", "/etc/containers/certs.d")
 
@@ -72,22 +67,3 @@ def _load(folder: Path | None) -> ssl.SSLContext:
             help="`*.crt` are authorities; a client certificate is `NAME.cert` with its key in `NAME.key`, all PEM",
         ) from error
     return context
-
-
-@contextmanager
-def certificates_unread() -> Iterator[None]:
-    """Have no certificates loaded by what is done inside.
-
-    aiohttp loads the machine's certificates twice while it is imported, which takes as long as the rest of the import;
-    we give every TLS connection settings of our own.
-    """
-    before = {name: os.environ.get(name) for name in _PLACES}
-    os.environ.update(dict.fromkeys(_PLACES, os.devnull))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

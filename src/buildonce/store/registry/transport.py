@@ -1,32 +1,40 @@
-"""[io] The one place that speaks HTTP: aiohttp behind a small seam, loaded when the first request is made."""
+"""[io] The one place that speaks HTTP: a pool of connections, and requests on them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from buildonce import __version__
 from buildonce.errors import IntegrityError
-from buildonce.store.registry.endpoints import is_loopback
+from buildonce.store.registry.connecting import ProxyRefuses, connect
+from buildonce.store.registry.connection import Answer, Connection, NotHttp, Truncated
 from buildonce.store.registry.faults import Breakage, Broken
 from buildonce.store.registry.messages import Body, Head, Request
-from buildonce.store.registry.tls import Trust, certificate_folders, certificates_unread
-from buildonce.store.streams import CHUNK
+from buildonce.store.registry.routes import Route, Way, route_of
+from buildonce.store.registry.tls import Trust, certificate_folders
+from buildonce.tasks import to_the_end
 
-if TYPE_CHECKING:
-    import aiohttp
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.payload import Payload
+_IDLE = 30.0
+"""Seconds after which an idle connection is not used again: servers close them, most of them later."""
+
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_ALWAYS = {"User-Agent": f"buildonce/{__version__}", "Accept-Encoding": "identity"}
+_NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+_FAILURES = (OSError, UnicodeError, NotHttp, Truncated, ProxyRefuses)  # TimeoutError is an OSError
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -44,6 +52,14 @@ class Reply(Head):
     chunks: AsyncIterator[bytes] = field(repr=False)
 
 
+class _BodyFails(Exception):
+    """What a request's body raised; the connection is not to blame."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
 class Transport(Protocol):
     """Sends single requests: no redirects, no credentials of its own, no retries."""
 
@@ -56,14 +72,30 @@ class Transport(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Exchange:
+    """A request on its connection; ``sending`` is the rest of its body, on its way, and says whether all was taken."""
+
+    connection: Connection
+    answer: Answer
+    sending: asyncio.Task[bool] | None = None
+
+    @property
+    def allows_another(self) -> bool:
+        """Say whether the connection may serve another request."""
+        task = self.sending
+        is_sent = task is None or (task.done() and not task.exception() and task.result())
+        return is_sent and self.answer.allows_another and self.connection.is_usable
+
+
 class HttpTransport:
     """One pool of connections for all servers of a run. Proxies are those of ``environment``."""
 
     def __init__(self, timeouts: Timeouts, environment: Mapping[str, str]) -> None:
         self._timeouts = timeouts
         self._environment = environment
-        self._session: aiohttp.ClientSession | None = None
         self._trust = Trust(certificate_folders(environment))
+        self._idle: defaultdict[Way, list[Connection]] = defaultdict(list)
         self._closed = False
         self.bytes_up = 0
         self.bytes_down = 0
@@ -71,201 +103,186 @@ class HttpTransport:
     async def close(self) -> None:
         """Close all connections, for good."""
         self._closed = True
-        if self._session:
-            await self._session.close()
-            self._session = None
+        for connection in (one for idle in self._idle.values() for one in idle):
+            connection.drop()
+        self._idle.clear()
+        await asyncio.sleep(0)  # the event loop closes sockets in its next round
 
     @asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Reply]:
         """Send one request and give its response while the connection is held."""
-        _load_aiohttp()
-        import aiohttp
-
-        outgoing = _Outgoing()
-        proxy = proxy_for(request.url, self._environment)
-        is_encrypted = any((url or "").startswith("https:") for url in (request.url, proxy))
-        trusted = await self._trust.context(urlsplit(request.url).netloc) if is_encrypted else True
-        try:
-            async with asyncio.timeout(None) as stall:
-                context = self._session_now().request(
-                    request.method,
-                    _literal(request.url),
-                    headers=request.headers,
-                    data=self._payload(request, outgoing, stall),
-                    allow_redirects=False,
-                    proxy=proxy,
-                    ssl=trusted,
-                    timeout=aiohttp.ClientTimeout(
-                        total=None,
-                        sock_connect=self._timeouts.connect,
-                        sock_read=self._timeouts.answer if isinstance(request.body, Body) else self._timeouts.stall,
-                    ),
-                )
-                response = await context
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if outgoing.failure:
-                raise outgoing.failure from error
-            raise _broken(request, error) from error
-        try:
-            yield Reply(
-                status=response.status,
-                headers=tuple((name.lower(), value) for name, value in response.headers.items()),
-                chunks=self._chunks(request, response),
-            )
-        finally:
-            # Closing drops a connection whose response was not read to its end; one that was is already reused.
-            response.close()
-
-    async def _chunks(self, request: Request, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        import aiohttp
-
-        try:
-            async for chunk in response.content.iter_chunked(CHUNK):
-                self.bytes_down += len(chunk)
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _broken(request, error) from error
-
-    def _payload(self, request: Request, outgoing: _Outgoing, stall: asyncio.Timeout) -> Payload | bytes | None:
-        if isinstance(request.body, Body):
-            return _streaming_payload(request.body, self, outgoing, stall)
-        self.bytes_up += len(request.body or b"")
-        return request.body
-
-    def _session_now(self) -> aiohttp.ClientSession:
         if self._closed:
             raise RuntimeError("this registry session is closed")
-        if self._session is None:
-            import aiohttp
+        try:
+            route = route_of(request.url, self._environment)
+            head = _head(request, route)
+        except ValueError as error:
+            raise Broken(request, Breakage.CONNECT, str(error), transient=False) from error
+        try:
+            exchange = await self._exchange(request, route.way, head)
+        except _BodyFails as error:
+            raise error.failure from error
+        except _FAILURES as error:
+            raise _broken(request, error) from error
+        answer = exchange.answer
+        try:
+            yield Reply(status=answer.status, headers=tuple(answer.headers), chunks=self._chunks(request, exchange))
+        finally:
+            await self._release(exchange, route.way)
 
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=300),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                read_bufsize=CHUNK,
-                skip_auto_headers=("Content-Type", "Accept-Encoding"),
-                headers={"User-Agent": f"buildonce/{__version__}", "Accept-Encoding": "identity"},
-            )
-        return self._session
+    async def _chunks(self, request: Request, exchange: _Exchange) -> AsyncIterator[bytes]:
+        try:
+            async for piece in exchange.connection.pieces(exchange.answer, self._timeouts.stall):
+                self.bytes_down += len(piece)
+                yield piece
+        except _FAILURES as error:
+            raise _broken(request, error) from error
 
-    @property
-    def stall(self) -> float:
-        """Seconds that an upload may stand still."""
-        return self._timeouts.stall
-
-
-def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
-    """Return the proxy for a URL as curl reads the environment: ``https_proxy``, ``no_proxy`` and their like."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    names = (f"{parts.scheme}_proxy", "all_proxy")
-    found = (environment.get(spelling) for name in names for spelling in (name, name.upper()))
-    proxy = next((value for value in found if value), None)
-    if not proxy or is_loopback(host):
-        return None
-    for rule in (environment.get("no_proxy") or environment.get("NO_PROXY") or "").split(","):
-        bare = rule.strip().lower().lstrip(".")
-        if bare and (bare == "*" or bare in (host, parts.netloc.lower()) or host.endswith(f".{bare}")):
-            return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _load_aiohttp() -> None:
-    if "aiohttp" not in sys.modules:
-        with certificates_unread():
-            import aiohttp  # noqa: F401
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    """What a request's body came to; aiohttp reports it only as text."""
-
-    failure: Exception | None = None
-
-
-def _streaming_payload(body: Body, transport: HttpTransport, outgoing: _Outgoing, stall: asyncio.Timeout) -> Payload:
-    from aiohttp.payload import Payload as AnyPayload
-
-    loop = asyncio.get_running_loop()
-
-    class Streaming(AnyPayload):
-        """A body that opens its source when it is written, and never sends more or less than it announced."""
-
-        _size = body.size
-        _autoclose = True
-
-        def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
-            raise TypeError("a blob is not text")
-
-        async def write(self, writer: AbstractStreamWriter) -> None:
-            self._consumed = True
+    async def _exchange(self, request: Request, way: Way, head: bytes) -> _Exchange:
+        """Send the request and wait for the head of its answer."""
+        while True:
+            connection = self._take_idle(way)
+            is_new = connection is None
+            if connection is None:
+                async with asyncio.timeout(self._timeouts.connect):
+                    connection = await connect(way, self._trust)
             try:
-                await self._stream(writer)
-            except asyncio.CancelledError:
-                _abort(writer)
-                raise
-            except OSError:
-                raise
-            except Exception as failure:
-                outgoing.failure = failure
-                raise
-            finally:
-                self._expire(None)
+                return await self._ask(request, head, connection)
+            except ConnectionError:
+                # A server may close an idle connection while a request is on its way to it; those that may be sent
+                # twice are sent again (RFC 9110, section 9.2.2).
+                if is_new or isinstance(request.body, Body) or request.method not in _REPEATABLE:
+                    raise
 
-        async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
-            await self.write(writer)
+    async def _ask(self, request: Request, head: bytes, connection: Connection) -> _Exchange:
+        body = request.body or b""
+        patience = self._timeouts.answer if isinstance(body, Body) else self._timeouts.stall
+        plain = b"" if isinstance(body, Body) else body
+        exchange = _Exchange(connection, connection.begin(head + plain, has_body=request.method != "HEAD"))
+        self.bytes_up += len(plain)
+        try:
+            if isinstance(body, Body):
+                exchange.sending = asyncio.create_task(self._stream(body, connection))
+                await _send_or_hear(exchange.sending, exchange.answer)
+            async with asyncio.timeout(patience):
+                await exchange.answer.head()
+        except BaseException:
+            connection.drop()
+            await _stop(exchange.sending)
+            raise
+        return exchange
 
-        def _expire(self, when: float | None) -> None:
-            # The answer may come before the body is sent, and ends the wait.
-            with suppress(RuntimeError):
-                stall.reschedule(when)
+    async def _stream(self, body: Body, connection: Connection) -> bool:
+        """Send a body; say whether the server took all of it. Raises `_BodyFails`, or `TimeoutError` if it stalls."""
+        async with aclosing(_content(body)) as chunks:
+            async for chunk in chunks:
+                async with asyncio.timeout(self._timeouts.stall):
+                    if not await connection.send(chunk):
+                        return False
+                self.bytes_up += len(chunk)
+        return True
 
-        async def _stream(self, writer: AbstractStreamWriter) -> None:
-            left = body.size
-            async for chunk in body.open():
-                left -= len(chunk)
-                if left < 0:
-                    raise IntegrityError(f"a blob of {body.size} bytes turns out to be longer")
-                self._expire(loop.time() + transport.stall)
-                await writer.write(chunk)
-                await writer.drain()
-                self._expire(None)
-                transport.bytes_up += len(chunk)
-            if left:
-                raise IntegrityError(f"a blob of {body.size} bytes turns out to be {left} bytes shorter")
+    def _take_idle(self, way: Way) -> Connection | None:
+        idle = self._idle[way]
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable and time.monotonic() - connection.idle_since < _IDLE:
+                return connection
+            connection.drop()
+        return None
 
-    return Streaming(None)
-
-
-def _abort(writer: AbstractStreamWriter) -> None:
-    """Drop a connection with what is still to be sent; a plain close would wait for a server that takes nothing."""
-    transport: asyncio.WriteTransport | None = getattr(writer, "transport", None)
-    if transport:
-        transport.abort()
+    async def _release(self, exchange: _Exchange, way: Way) -> None:
+        """Keep the connection for the next request, or drop it with what was not sent or read."""
+        if exchange.allows_another and not self._closed:
+            exchange.connection.idle_since = time.monotonic()
+            self._idle[way].append(exchange.connection)
+            return
+        exchange.connection.drop()
+        await _stop(exchange.sending)
 
 
-def _literal(url: str) -> aiohttp.typedefs.StrOrURL:
-    """Keep a URL as the registry wrote it: its query may be signed."""
-    import yarl
+async def _content(body: Body) -> AsyncGenerator[bytes]:
+    """Yield what a body has, never more or less than it announced. Raises `_BodyFails`."""
+    left = body.size
+    chunks = body.open()
+    try:
+        async for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+    except Exception as error:
+        raise _BodyFails(error) from error
+    finally:
+        if close := getattr(chunks, "aclose", None):
+            await close()
+    if left:
+        difference = "longer" if left < 0 else f"{left} bytes shorter"
+        raise _BodyFails(IntegrityError(f"a blob of {body.size} bytes turns out to be {difference}"))
 
-    return yarl.URL(url, encoded=True)
+
+async def _send_or_hear(sending: asyncio.Task[bool], answer: Answer) -> None:
+    """Wait until the body is sent, or the answer comes before: a server that takes no more may have said why.
+
+    Raises what ``sending`` raises, if there is no answer.
+    """
+    hearing = asyncio.create_task(answer.head())
+    try:
+        await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _stop(hearing)
+    if sending.done() and not answer.has_head:
+        sending.result()
+
+
+async def _stop(task: asyncio.Task[Any] | None) -> None:
+    """End a task and wait for its end; what it fails with is known already, or of no interest any more."""
+    if task is None:
+        return
+    task.cancel()
+    await to_the_end(asyncio.wait({task}))
+    if not task.cancelled():
+        task.exception()
+
+
+def _head(request: Request, route: Route) -> bytes:
+    """Return request line and headers. Raises `ValueError` for a header that would break the request."""
+    headers = {"Host": route.way.server.name, **_ALWAYS, **request.headers}
+    proxy = route.way.proxy
+    if proxy and proxy.authorization and not route.way.server.is_encrypted:
+        headers["Proxy-Authorization"] = proxy.authorization
+    if request.body is not None or request.method not in ("GET", "HEAD", "DELETE"):
+        size = request.body.size if isinstance(request.body, Body) else len(request.body or b"")
+        headers["Content-Length"] = str(size)
+    lines = [f"{request.method} {route.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if any(_NOT_IN_HEADERS.search(line) for line in lines):
+        raise ValueError(f"a header of {request.method} {route.way.server.name} holds control characters")
+    return "\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape")
 
 
 def _broken(request: Request, error: Exception) -> Broken:
-    import aiohttp
-
     match error:
-        case aiohttp.ClientConnectorDNSError():
+        case UnicodeError():
+            return Broken(request, Breakage.DNS, "", transient=False)
+        case socket.gaierror():
             return Broken(request, Breakage.DNS, "", transient=error.errno == socket.EAI_AGAIN)
-        case aiohttp.ClientSSLError() | ssl.SSLError():
+        case ssl.SSLError():
             return Broken(request, Breakage.TLS, str(error), transient=False)
-        case aiohttp.ClientConnectorError():
-            return Broken(request, Breakage.CONNECT, os.strerror(error.errno) if error.errno else "")
         case TimeoutError():
             return Broken(request, Breakage.TIMEOUT, "")
-        case aiohttp.ClientPayloadError():
+        case Truncated():
             return Broken(request, Breakage.TRUNCATED, "")
-        case aiohttp.InvalidURL():
-            return Broken(request, Breakage.CONNECT, "the URL is not one", transient=False)
-        case _:
+        case NotHttp():
+            return Broken(request, Breakage.RESET, f"the response is not HTTP: {error}")
+        case ProxyRefuses():
+            return Broken(request, Breakage.CONNECT, str(error), transient=error.status >= 500)
+        case ConnectionError() if not isinstance(error, ConnectionRefusedError):
             return Broken(request, Breakage.RESET, "")
+        case _:
+            return Broken(request, Breakage.CONNECT, _why(error))
+
+
+def _why(error: Exception) -> str:
+    """Return why no connection was made; asyncio puts the reasons of several addresses into one text."""
+    number = getattr(error, "errno", None) or next(iter(_ERRNO.findall(str(error))), None)
+    return os.strerror(int(number)) if number else ""
