@@ -6,6 +6,7 @@ Texts are those of `Dockerfile.text`: write them with `runes.encode`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from buildonce.dockerfile.lexer import lex
 from buildonce.dockerfile.problems import Fault
@@ -52,7 +53,9 @@ def _ended(text: str, end: str) -> str:
     return text if not text or text.endswith("\n") else text + end
 
 
+@lru_cache(maxsize=8)
 def _count(text: str) -> int:
+    """Return how many instructions a text has; the same text is asked about for each platform."""
     return len(lex(encode(text)).nodes)
 
 

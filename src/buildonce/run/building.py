@@ -41,6 +41,10 @@ from buildonce.store.registry import RegistrySession
 from buildonce.tasks import Tasks, together
 
 
+_STARTING = 0.5
+"""Seconds after which an engine that was found is surely at work."""
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set.
 
@@ -102,7 +106,7 @@ async def build_project(
                     around,
                     folder=folder,
                     tasks=tasks,
-                    find_engine=partial(_find_engine, around, tasks),
+                    find_engine=partial(_find_engine, around),
                 )
                 ready = await _make_images(shop, family, options)
                 warnings = require_fit((one.node, one.fit) for one in ready)
@@ -167,10 +171,12 @@ def open_workshop(
     )
 
 
-async def _find_engine(around: Surroundings, tasks: Tasks) -> Engine:
-    """Find the engine; while it works there is time for what comes after it."""
-    tasks.create_task(asyncio.to_thread(load_judge))
-    return await around.find_engine()
+async def _find_engine(around: Surroundings) -> Engine:
+    """Find the engine, and load what is needed after it while it works; sooner, that would delay its start."""
+    engine = await around.find_engine()
+    loop = asyncio.get_running_loop()
+    loop.call_later(_STARTING, loop.run_in_executor, None, load_judge)
+    return engine
 
 
 async def _make_images(shop: Workshop, family: Family, options: Options) -> list[ReadyImage]:
