@@ -40,7 +40,6 @@ from buildonce.store.protocol import Store
 from buildonce.store.registry import RegistrySession
 from buildonce.tasks import Tasks, together
 
-
 _STARTING = 0.5
 """Seconds after which an engine that was found is surely at work."""
 
