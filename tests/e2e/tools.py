@@ -15,8 +15,10 @@ from scripts.testhost.standin_host import Worlds
 _SUITES = {"crane": "sid"}
 """Where a tool is that the machine's own suite does not have; a Go program minds no other C library."""
 
-_LIBRARIES = ("libgpgme", "libassuan", "libgpg-error", "libdevmapper")
-"""What skopeo links to and a small system lacks."""
+_LIBRARIES = ("libgpgme", "libassuan", "libgpg-error", "libdevmapper", "libseccomp", "libsubid")
+"""What skopeo and buildah link to and a small system lacks."""
+
+_LINKED = ("skopeo", "buildah")
 
 
 def find_tool(name: str) -> tuple[str, ...]:
@@ -51,6 +53,6 @@ def _unpack(name: str, worlds: Worlds, folder: Path) -> None:
 
 
 def _packages(world: World, name: str) -> list[Path]:
-    if name != "skopeo":
+    if name not in _LINKED:
         return world.fetch_only((name,))
     return [path for path in world.fetch((name,)) if path.name.startswith((f"{name}_", *_LIBRARIES))]
