@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import AMD64, Host, new_project
+from tests.e2e.harness import AMD64, Document, Host, digests_of, new_project
+from tests.e2e.images import registry_blobs
 from tests.e2e.unpackers import Unpacked, by_buildah, by_docker, classic_dockerd
 
 pytestmark = pytest.mark.host
@@ -51,10 +53,12 @@ COPY --from=builder /out/ /opt/keep/
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipped:
-    """The repositories with what buildonce shipped and with what BuildKit pushed."""
+    """The repositories with what buildonce shipped (with gzip, and with zstd) and with what BuildKit pushed."""
 
     ours: str
     theirs: str
+    zstd: str
+    zstd_outcome: Document
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +66,11 @@ def shipped(host: Host, run_id: str, tmp_path_factory: pytest.TempPathFactory) -
     """The project, built and pushed by both."""
     folder = tmp_path_factory.mktemp("unpacking")
     project = new_project(host, folder, {"Dockerfile": DOCKERFILE, "version.txt": f"{run_id}\n"})
-    found = Shipped(
-        ours=host.repository(f"e2e-{run_id}/unpacked"), theirs=host.repository(f"e2e-{run_id}/unpacked-plain")
-    )
-    outcome = project.build("--push", found.ours, platforms=(AMD64,))
-    assert {image["made"] for image in outcome["images"]} == {"assembled"}
+    name = host.repository(f"e2e-{run_id}/unpacked")
+    outcome = project.build("--push", name, platforms=(AMD64,))
+    again = project.build("--push", f"{name}-zstd", "--compression=zstd", platforms=(AMD64,))
+    assert {image["made"] for image in (*outcome["images"], *again["images"])} == {"assembled"}
+    found = Shipped(ours=name, theirs=f"{name}-plain", zstd=f"{name}-zstd", zstd_outcome=again)
     for variant in VARIANTS:
         plain = ("--provenance=false", f"--platform={AMD64}", f"--target={variant}", f"--tag={found.theirs}:{variant}")
         host.demand("docker", "buildx", "build", "--quiet", "--push", *plain, project.folder)
@@ -97,6 +101,14 @@ def test_both_images_unpack_to_one_tree(shipped: Shipped, unpack: Unpack, varian
     differ = {path: (ours.get(path), theirs.get(path)) for path in paths if ours.get(path) != theirs.get(path)}
     assert not differ
     assert SEEN[variant](ours)
+
+
+def test_layers_of_zstd_unpack_to_the_same_tree(host: Host, shipped: Shipped, unpack: Unpack) -> None:
+    assert unpack(f"{shipped.zstd}:copies") == unpack(f"{shipped.ours}:copies")
+    manifest = json.loads(registry_blobs(shipped.zstd)(digests_of(shipped.zstd_outcome)["copies", AMD64]))
+    kinds = [layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]]
+    assert set(kinds[-4:]) == {"zstd"}
+    assert set(kinds[:-4]) == {"gzip"}
 
 
 SEEN: dict[str, Callable[[Unpacked], bool]] = {

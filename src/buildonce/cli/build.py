@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     metavar="VARIANT",
     help="Ship this variant even if its programs do not run on its base; repeat it for several.",
 )
+@click.option(
+    "--compression",
+    type=click.Choice(["gzip", "zstd"]),
+    default="gzip",
+    show_default=True,
+    help="How the layers that are put into images are compressed.",
+)
 @click.option("--stage", is_flag=True, help="Publish by digest, move no tag, and print the record for `release`.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
@@ -34,6 +41,7 @@ def build(
     as_json: bool,
     no_compile: bool,
     unchecked: tuple[str, ...],
+    compression: str,
     stage: bool,
     dry_run: bool,
     verbose: bool,
@@ -53,7 +61,7 @@ def build(
     from buildonce.report.outcomes import outcome_document, render_outcome
 
     emit = progress(verbose=verbose)
-    how = _How(may_compile=not no_compile, unchecked=unchecked, stage_only=stage)
+    how = _How(may_compile=not no_compile, unchecked=unchecked, stage_only=stage, compression=compression)
     outcome = asyncio.run(_build(asked, emit, how))
     if outcome.record is not None:
         from buildonce.ship.record import encode_record
@@ -70,9 +78,11 @@ class _How(NamedTuple):
     may_compile: bool
     unchecked: tuple[str, ...]
     stage_only: bool
+    compression: str
 
 
 async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
+    from buildonce.assemble.compression import Compression
     from buildonce.cli.wiring import (
         find_places,
         keep_out_of_git,
@@ -107,5 +117,6 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
             may_compile=how.may_compile,
             unchecked=known_variants(how.unchecked, planned.plan.variants, "--no-fit-check"),
             stage_only=how.stage_only,
+            compression=Compression(how.compression),
         )
         return await build_project(planned, options, around, targets)

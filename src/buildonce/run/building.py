@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from buildonce.assemble.compression import Compression
 from buildonce.assemble.parts import Parts
 from buildonce.engines.protocol import Engine
 from buildonce.events import Activity, Emit, Warned
@@ -48,7 +49,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set.
 
     ``unchecked`` are the variants of which it does not matter whether their programs run. With ``stage_only``
-    everything is published by digest, and no tag moves.
+    everything is published by digest, and no tag moves. ``compression`` is that of the layers that are made.
     """
 
     tags: Mapping[str, tuple[str, ...]]
@@ -56,6 +57,7 @@ class Options(Struct, frozen=True, kw_only=True):
     may_compile: bool = True
     unchecked: frozenset[str] = frozenset()
     stage_only: bool = False
+    compression: Compression = Compression.GZIP
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -167,6 +169,7 @@ def open_workshop(
         core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
         epoch=options.epoch,
         may_compile=options.may_compile,
+        compression=options.compression,
     )
 
 

@@ -181,7 +181,10 @@ class CoreMaker:
     async def _store(self, node: CoreNode, tree: Tree, seconds: float) -> Result:
         """Put the core into the cache, as one layer whose bytes depend on its files alone."""
         target = self._shop.folder / f"core-{node.key[:16]}.layer"
-        blob = await asyncio.to_thread(write_layer, tree.entries(), target, parts=self._shop.parts)
+        shop = self._shop
+        blob = await asyncio.to_thread(
+            write_layer, tree.entries(), target, compression=shop.compression, parts=shop.parts
+        )
         config = blob_of_bytes(_core_config(node, blob.diff_id), OCI_CONFIG)
         listed = _without_contents(tree)
         is_listed = len(listed) <= _LISTED and _is_text(listed)

@@ -165,20 +165,23 @@ class LateLayers:
         return await self._shop.once("layer", layer.key, lambda: self._write(layer.key, layer.full))
 
     async def _write(self, key: str, full: Callable[[], Awaitable[_Entries]]) -> LayerBlob:
-        known = self._shop.state.recall("layer", key, _Written)
+        compression = self._shop.compression
+        name = f"{key} {compression.value}"
+        known = self._shop.state.recall("layer", name, _Written)
         path = self._shop.state.blobs.path_of(known.descriptor) if known else None
         if known is not None and path is not None:
             return LayerBlob(descriptor=known.descriptor, diff_id=known.diff_id, path=path)
         target = self._shop.folder / f"layer-{key[:24]}"
-        blob = await asyncio.to_thread(write_layer, await full(), target, parts=self._shop.parts)
+        parts = self._shop.parts
+        blob = await asyncio.to_thread(write_layer, await full(), target, compression=compression, parts=parts)
         await self._shop.state.blobs.adopt(blob.path, blob.descriptor, is_checked=True)
-        self._shop.tasks.create_task(self._remember(key, blob))
+        self._shop.tasks.create_task(self._remember(name, blob))
         return blob
 
-    async def _remember(self, key: str, blob: LayerBlob) -> None:
+    async def _remember(self, name: str, blob: LayerBlob) -> None:
         """Remember a layer for the next run, once it is on the disk; this run need not wait for that."""
         await asyncio.to_thread(sync, blob.path)
-        self._shop.state.remember("layer", key, _Written(descriptor=blob.descriptor, diff_id=blob.diff_id))
+        self._shop.state.remember("layer", name, _Written(descriptor=blob.descriptor, diff_id=blob.diff_id))
 
 
 def _image_step(one: PlacedStep, layer: LayerBlob | None) -> ImageStep:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from buildonce.assemble.compression import Compression
 from buildonce.assemble.parts import Parts
 from buildonce.dockerfile.stages import StageGraph
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
@@ -87,6 +88,7 @@ class Workshop:
     core_titles: Titles
     epoch: int | None = None
     may_compile: bool = True
+    compression: Compression = Compression.GZIP
     engine_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENGINE_LIMIT))
     engine_runs: list[EngineRun] = field(default_factory=list)
     _once: dict[tuple[str, object], asyncio.Task[Any]] = field(default_factory=dict)
