@@ -80,6 +80,10 @@ class Members:
         content = rng.choice(_CONTENTS)
         return member(path, mode=mode, owner=owner, mtime=mtime, content=content, capability=capability)
 
+    def is_link(self, path: str) -> bool:
+        """Say whether a path is a further name of a file; a layer that names it must hold that file too."""
+        return self.members[path][0].type == tarfile.LNKTYPE
+
     def around(self, paths: set[str]) -> set[str]:
         """Return paths and all that lead to them, which a layer names so that their times are known."""
         return {path[:end] for path in paths for end in (*(i for i, one in enumerate(path) if one == "/"), len(path))}
@@ -99,6 +103,9 @@ def random_layers(rng: random.Random, size: int, layers: int) -> tuple[tuple[byt
         tree.links = not number
         new = {tree.add() for _ in range(size // layers)}
         named = tree.around(new | gone)
+        named |= tree.around(
+            {tree.members[path][0].linkname for path in named & tree.members.keys() if tree.is_link(path)}
+        )
         kept = [tree.members[path] for path in tree.members if path in named]
         hidden = [member(_whiteout(path), mtime=0) for path in sorted(gone - new)]
         archives.append(make_tar((*(users if not number else ()), *hidden, *kept)))
