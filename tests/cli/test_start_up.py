@@ -41,3 +41,10 @@ def test_every_module_of_a_command_is_a_command() -> None:
     assert modules == set(main.list_commands(click.Context(main)))
     for name in modules:
         assert main.get_command(click.Context(main), name) is not None
+
+
+def test_a_project_can_be_tried_out_without_its_images(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM rust AS c\nRUN make\nFROM debian AS one\nCOPY --from=c /a /b\n")
+    tryout = Path(__file__).parents[2] / "scripts" / "tryout"
+    done = subprocess.run([sys.executable, tryout, "--context", tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("1 image: 1 variant for 1 platform, from 1 core and 1 base\n")
