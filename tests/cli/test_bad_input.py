@@ -68,6 +68,7 @@ class Wrong:
 WRONG = {
     "no Dockerfile": Wrong(dockerfile=None, says=["there is no Dockerfile at `Dockerfile`", "name it with -f FILE"]),
     "no such -f": Wrong(arguments=["-f", "Dockerfil"], says=["there is no Dockerfile at `Dockerfil`", "Dockerfile"]),
+    "a folder as -f": Wrong(arguments=["-f", "."], says=["`.` is a folder, not a Dockerfile", "--context ."]),
     "no such context": Wrong(arguments=["--context", "nowhere"], says=["there is no folder `nowhere`"]),
     "an empty Dockerfile": Wrong(dockerfile="", says=["Dockerfile"]),
     "an unknown instruction": Wrong(
@@ -262,3 +263,9 @@ def test_a_warning_names_an_argument_that_nothing_takes(project: Path) -> None:
     ran = buildonce(project, "plan", "--build-arg", "NOBODY=1")
     assert ran.status == 0
     assert "warning: no Dockerfile takes the build argument `NOBODY`" in ran.said
+
+
+def test_a_misspelt_command_is_told_the_next_one(project: Path) -> None:
+    ran = buildonce(project, "plna")
+    assert (ran.status, ran.printed) == (2, "")
+    assert "Did you mean 'plan'?" in ran.said

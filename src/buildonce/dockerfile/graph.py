@@ -97,6 +97,7 @@ class StageGraph(Struct, frozen=True, kw_only=True):
     """All stages of a Dockerfile under one set of arguments and platforms.
 
     ``global_args`` are the values of the arguments before the first FROM, and of those that BuildKit predefines.
+    ``has_faults`` says whether a stage has some.
     """
 
     dockerfile: Dockerfile
@@ -106,6 +107,7 @@ class StageGraph(Struct, frozen=True, kw_only=True):
     target_platform: Platform
     build_platform: Platform
     named_contexts: frozenset[str] = frozenset()
+    has_faults: bool = False
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:
@@ -127,6 +129,8 @@ class StageGraph(Struct, frozen=True, kw_only=True):
 
 def check_stage(graph: StageGraph, stage: ResolvedStage) -> None:
     """Raise `SyntaxProblem` when the stage, or one that it needs, uses a stage that is defined after it."""
+    if not graph.has_faults:
+        return
     faults = [fault for one in reachable(graph, stage) for fault in one.faults]
     if faults:
         raise SyntaxProblem(faults)

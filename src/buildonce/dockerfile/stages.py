@@ -89,6 +89,7 @@ def resolve_stages(
         target_platform=target_platform,
         build_platform=build_platform,
         named_contexts=frozenset(named_contexts),
+        has_faults=any(stage.faults for stage in stages),
     )
     refuse_circles(graph)
     return graph

@@ -148,5 +148,9 @@ def _read(path: Path) -> bytes:
             notes=(f"beside it there is {', '.join(near)}",) if near else (),
             help="name it with -f FILE, or its folder with --context DIR",
         ) from error
+    except IsADirectoryError as error:
+        raise UsageError(
+            f"`{path}` is a folder, not a Dockerfile", help=f"name the file in it, or build it with --context {path}"
+        ) from error
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {error.strerror}") from error
