@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -25,13 +26,19 @@ BEFORE_PROGRAMS = frozenset({"if", "then", "elif", "else", "while", "until", "do
 _COMMAND_ENDS = re.compile(r"[;&|\n]+")
 _WORD_ENDS = re.compile(r"[\s;&|()<>'\"`=,{}]+")
 _QUOTES = str.maketrans("", "", "'\"\\")
-_ASSIGNED = re.compile(r"(?<![\w/.-])([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;&|()<>\"'`]*)")
+_LONGEST = 4096
+"""No path is longer, so of longer values and words nothing is asked."""
+
+_ASSIGNED = re.compile(r"(?<![\w/.-])([A-Za-z_]\w*)=(\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\s;&|()<>\"'`]*)")
 _ASSIGNED_FIRST = re.compile(rf"\s*(?:{_ASSIGNED.pattern}\s+)+")
-_ASSIGNED_LATER = re.compile(r"\b(?:for|read|getopts\s+\S+)\s+((?:-\w+\s+)*[A-Za-z_]\w*(?:[ \t]+[A-Za-z_]\w*)*)")
-_ALTERNATIVES = re.compile(r"([^\s{}$]*)\{([^\s{},]*(?:,[^\s{},]*)+)\}([^\s{}]*)")
-_LONG = 1 << 16
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|\{([^}]*)\}|([A-Za-z_]\w*)|([0-9@*#?$!-]))")
-_HOME = re.compile(r"(?<![\w/.$-])~[\w.-]*(?=/|[\s;&|)]|$)")
+_ASSIGNED_LATER = re.compile(
+    r"\b(?:for|read|getopts\s+\S{1,60})\s+((?:-\w{1,9}\s+){0,3}[A-Za-z_]\w*(?:[ \t]+[A-Za-z_]\w*){0,9})"
+)
+_ALTERNATIVES = re.compile(r"\{([^\s{},]*(?:,[^\s{},]*)+)\}")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|\{([^}]{0,400})\}|([A-Za-z_]\w*)|([0-9@*#?$!-]))")
+_HOME = re.compile(r"(?<![\w/.$-])~[\w.-]{0,100}(?=/|[\s;&|)]|$)")
+_MOST_FOLDERS = 50
+_MOST_WORDS = 200
 
 
 class Command(Struct, frozen=True, kw_only=True):
@@ -67,7 +74,7 @@ def read_commands(step: Step) -> tuple[Command, ...]:
         for text in texts:
             for command in _readings(put_in(text, values), tuple(folders)):
                 found[command] = None
-                if command.program in ("cd", "pushd") and len(command.words) > 1:
+                if command.program in ("cd", "pushd") and len(command.words) > 1 and len(folders) < _MOST_FOLDERS:
                     folders += [path for path in command.paths(command.words[-1]) if path not in folders]
     return tuple(found)
 
@@ -84,12 +91,12 @@ def shell_text(run: Run) -> str | None:
 def assigned(script: str, env: Mapping[str, str]) -> Mapping[str, str]:
     """Return the variables that a script sets itself; `UNKNOWN` is the value of one that has several."""
     found: dict[str, str] = {}
+    known = ChainMap(found, dict(env))
     for one in _ASSIGNED.finditer(script):
-        is_computed = (
-            "$(" in one[2] or "`" in script[one.start() : one.end() + 1] or script[one.end() - 1 :][:2] == "$("
-        )
-        value = UNKNOWN if is_computed else put_in(one[2].translate(_QUOTES), {**env, **found})
-        found[one[1]] = value if found.get(one[1], value) == value else UNKNOWN
+        text = script[one.start(2) : one.end() + 1]
+        value = put_in(one[2].translate(_QUOTES), known)
+        is_known = "`" not in text and "$(" not in text and found.get(one[1], value) == value
+        found[one[1]] = value if is_known and len(value) < _LONGEST else UNKNOWN
     for names in _ASSIGNED_LATER.findall(script):
         found |= dict.fromkeys(names.split(), UNKNOWN)
     return found
@@ -102,7 +109,8 @@ def put_in(text: str, values: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         if found[2]:
             others.extend(re.findall(r"^\w+:?[-+=?](.*)", found[2]))
-        return values.get(found[1] or found[3] or "", UNKNOWN)
+        known = values.get(found[1] or found[3] or "", UNKNOWN)
+        return known if len(known) < _LONGEST else UNKNOWN
 
     replaced = _HOME.sub(UNKNOWN, _VARIABLE.sub(value, text))
     return "\n: ".join((replaced, *others))
@@ -115,7 +123,8 @@ def resolve(folder: str, word: str) -> str:
 
 def _readings(text: str, folders: tuple[str, ...]) -> Iterator[Command]:
     seen: set[tuple[str, ...]] = set()
-    text = _without_alternatives(text)
+    if "{" in text:
+        text = " ".join(one for word in text.split(" ") for one in _alternatives(word))
     for reading in (text, text.translate(_QUOTES)):
         for line in reading.split("\n"):
             for words in _called(_words(line)):
@@ -124,13 +133,18 @@ def _readings(text: str, folders: tuple[str, ...]) -> Iterator[Command]:
                     yield Command(words=words, text=line, folders=folders)
 
 
-def _without_alternatives(text: str) -> str:
-    """Return the text with ``x{a,b}y`` written out as ``xay xby``, as far as that stays short."""
-    while len(text) < _LONG and (found := _ALTERNATIVES.search(text)):
-        start, alternatives, end = found.groups()
-        words = " ".join(f"{start}{one}{end}" for one in alternatives.split(","))
-        text = text[: found.start()] + words + text[found.end() :]
-    return text
+def _alternatives(word: str) -> Sequence[str]:
+    """Return the words that ``x{a,b}y`` stands for, as far as they stay few and short."""
+    done: list[str] = []
+    rest = [word]
+    while rest:
+        one = rest.pop()
+        is_small = len(one) < _LONGEST and len(done) + len(rest) < _MOST_WORDS
+        if found := _ALTERNATIVES.search(one) if is_small else None:
+            rest += [f"{one[: found.start()]}{part}{one[found.end() :]}" for part in found[1].split(",")]
+        else:
+            done.append(one)
+    return done
 
 
 def _called(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -82,7 +82,8 @@ class ImageNode(Struct, frozen=True, kw_only=True):
     """One variant for one platform.
 
     ``base`` is its base's key, ``cores`` the cores of the stages it copies from (by stage index). ``hoisted`` are the
-    late copies with steps of the base after them, ``trailing`` the steps that assembly adds after the base.
+    late copies with steps of the base after them, ``tail`` the base's steps after the first of them, ``trailing`` the
+    steps that assembly adds after the base.
     ``recipe`` is that of the whole chain, for an image that an engine builds; ``external`` the image at the chain's
     beginning, None for scratch.
     """
@@ -95,6 +96,7 @@ class ImageNode(Struct, frozen=True, kw_only=True):
     base: Key
     cores: Mapping[int, Key]
     hoisted: tuple[ChainStep, ...]
+    tail: tuple[ChainStep, ...]
     trailing: tuple[ChainStep, ...]
     recipe: Recipe
     external: ExternalImage | None

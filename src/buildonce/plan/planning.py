@@ -132,6 +132,7 @@ def _plan_image(
         base=base.key,
         cores={stage: node.key for stage, node in needed.items()},
         hoisted=chain.hoisted_over,
+        tail=chain.tail,
         trailing=chain.trailing,
         recipe=_image_recipe(chain, platform, plan, needed),
         external=external,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from buildonce.dockerfile.evaluation import Step
@@ -34,10 +34,10 @@ def named_word(step: Step, paths: Iterable[str], programs: AbstractSet[str] = fr
     around = {parent for path in known for parent in _parents(path)}
     for command in read_commands(step):
         rewrites = any(posixpath.basename(word) in _CHANGES_TREES for word in command.words)
-        for number, word in enumerate(command.words):
-            if word.strip(UNKNOWN) == "" or _is_no_file(command, number):
+        for number, word in _possible_files(command):
+            if word.strip(UNKNOWN) == "":
                 continue
-            meant = tuple(command.paths(word[word.find("/") :] if word.startswith("-") else word))
+            meant = tuple(command.paths(word))
             # A shell looks for a program without a slash in PATH, not in the working directory.
             may_be_below = number > 0 or "/" in word
             if (
@@ -62,26 +62,39 @@ def _is_below(path: str, directories: AbstractSet[str]) -> bool:
     return any(path.startswith(known + "/") for known in directories)
 
 
-def _is_no_file(command: Command, number: int) -> bool:
-    """Say whether a word after the program is plainly no file that is read or changed."""
-    words, text, program = command.words, command.text, command.program
-    word = words[number]
-    if not number or _SUBSTITUTED.search(text):
-        return False
-    if word.startswith(("-", "+")):
-        return "/" not in word
-    if program == "ln" and number < len(words) - 1:  # where a symbolic link leads to is text
-        return not _REDIRECTED.search(text) and any(re.fullmatch("-[a-z]*s[a-z]*|--symbolic", one) for one in words)
-    if any(character in word for character in "/*?["):
-        return False
+def _possible_files(command: Command) -> Iterator[tuple[int, str]]:
+    """Yield the words of a command, with their numbers, that are not plainly something else than a file."""
+    is_substituted = _SUBSTITUTED.search(command.text) is not None
+    is_no_file = _kinds_of_words(command)
+    for number, word in enumerate(command.words):
+        if word.startswith(("-", "+")) and number and not is_substituted:
+            if "/" in word:
+                yield number, word[word.find("/") :]
+        elif not number or is_substituted or not is_no_file(number, word):
+            yield number, word
+
+
+def _kinds_of_words(command: Command) -> Callable[[int, str], bool]:
+    """Return what says whether a word after the program is plainly no file that is read or changed."""
+    words, program = command.words, command.program
+    redirected = frozenset(_REDIRECTED.findall(command.text))
+    if program == "ln":  # where a symbolic link leads to is text
+        is_symbolic = any(re.fullmatch("-[a-z]*s[a-z]*|--symbolic", one) for one in words) and not redirected
+        return lambda number, _: is_symbolic and number < len(words) - 1
     if program == "set":
-        return word == "pipefail"
+        return lambda _, word: word == "pipefail"
     if program in _TAKE_TEXT:
-        return word not in _REDIRECTED.findall(text)
+        return lambda _, word: not _is_like_a_path(word) and word not in redirected
     if program in _TAKE_NAMES:
-        return "." not in word and not _REDIRECTED.search(text)
-    plain = [one for one in words[1:] if not one.startswith(("-", "+"))]
-    return program in _TAKE_OWNER_OR_MODE and "--reference" not in words and word == plain[0] not in plain[1:]
+        return lambda _, word: not _is_like_a_path(word) and "." not in word and not redirected
+    if program in _TAKE_OWNER_OR_MODE and "--reference" not in words:
+        first, *others = (*(one for one in words[1:] if not one.startswith(("-", "+"))), "")
+        return lambda _, word: word == first and word not in others and not _is_like_a_path(word)
+    return lambda _number, _word: False
+
+
+def _is_like_a_path(word: str) -> bool:
+    return any(character in word for character in "/*?[")
 
 
 def _parents(path: str) -> Iterator[str]:
