@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     help="How the layers that are put into images are compressed.",
 )
 @click.option("--stage", is_flag=True, help="Publish by digest, move no tag, and print the record for `release`.")
+@click.option("--prove", "reprove", is_flag=True, help="Believe no earlier proof; compare with faithful builds again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
 def build(
@@ -43,6 +44,7 @@ def build(
     unchecked: tuple[str, ...],
     compression: str,
     stage: bool,
+    reprove: bool,
     dry_run: bool,
     verbose: bool,
 ) -> None:
@@ -52,7 +54,7 @@ def build(
     last, when every image is complete.
     """
     if dry_run:
-        show_plan(asked, as_json=as_json)
+        show_plan(asked, as_json=as_json, reprove=reprove)
         return
     import asyncio
 
@@ -61,7 +63,9 @@ def build(
     from buildonce.report.outcomes import outcome_document, render_outcome
 
     emit = progress(verbose=verbose)
-    how = _How(may_compile=not no_compile, unchecked=unchecked, stage_only=stage, compression=compression)
+    how = _How(
+        may_compile=not no_compile, unchecked=unchecked, stage_only=stage, compression=compression, reprove=reprove
+    )
     outcome = asyncio.run(_build(asked, emit, how))
     if outcome.record is not None:
         from buildonce.ship.record import encode_record
@@ -79,6 +83,7 @@ class _How(NamedTuple):
     unchecked: tuple[str, ...]
     stage_only: bool
     compression: str
+    reprove: bool
 
 
 async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
@@ -118,5 +123,6 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
             unchecked=known_variants(how.unchecked, planned.plan.variants, "--no-fit-check"),
             stage_only=how.stage_only,
             compression=Compression(how.compression),
+            reprove=how.reprove,
         )
         return await build_project(planned, options, around, targets)

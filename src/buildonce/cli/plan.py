@@ -30,7 +30,7 @@ def plan(asked: Asked, *, as_json: bool, record: Path | None) -> None:
     show_plan(asked, as_json=as_json, record=record)
 
 
-def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None) -> None:
+def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None, reprove: bool = False) -> None:
     """Print the plan of what is asked for, and write its record to a file."""
     import asyncio
 
@@ -40,13 +40,13 @@ def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None) -> Non
     from buildonce.report.plans import inspection_document, render_inspection
 
     emit = progress(verbose=False)
-    inspection = asyncio.run(_inspect(asked, emit, record))
+    inspection = asyncio.run(_inspect(asked, emit, record, reprove=reprove))
     for warning in inspection.plan.warnings:
         emit(Warned(message=warning))
     print_document(inspection_document(inspection)) if as_json else click.echo(render_inspection(inspection))
 
 
-async def _inspect(asked: Asked, emit: Emit, record: Path | None) -> Inspection:
+async def _inspect(asked: Asked, emit: Emit, record: Path | None, *, reprove: bool) -> Inspection:
     import asyncio
 
     from buildonce.cli.wiring import find_places, make_request, open_project, surroundings
@@ -60,4 +60,4 @@ async def _inspect(asked: Asked, emit: Emit, record: Path | None) -> Inspection:
         planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
         if record:
             await asyncio.to_thread(write_record, record, planned)
-        return await inspect_plan(planned.plan, around.cache)
+        return await inspect_plan(planned.plan, around.cache, reprove=reprove)

@@ -23,6 +23,13 @@ def blank_instructions(dockerfile: Dockerfile, spans: Iterable[Span]) -> str:
     return "\n".join(_blank(line) if number in blank else line for number, line in enumerate(lines, start=1))
 
 
+def insert_line(text: str, number: int, line: str) -> str:
+    """Return the text with a line of its own before the one that has this number, the first of an instruction."""
+    lines = text.split("\n")
+    end = "\r" if lines[number - 1].endswith("\r") else ""
+    return "\n".join((*lines[: number - 1], line + end, *lines[number - 1 :]))
+
+
 def append_stage(text: str, lines: Sequence[str]) -> str:
     """Return the text with ``lines`` after its last line, in its own style of line ends.
 

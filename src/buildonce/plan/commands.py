@@ -66,11 +66,18 @@ def read_commands(step: Step) -> tuple[Command, ...]:
     """Return the simple commands of a RUN in their order, some of them in several readings."""
     run = step.expanded
     assert isinstance(run, Run)  # noqa: S101  the caller looked
-    script = "\n".join((shell_text(run) or "", *(heredoc.text for heredoc in run.heredocs)))
-    texts = _COMMAND_ENDS.split(script) if shell_text(run) is not None else [" ".join(run.command)]
-    folders = [step.workdir]
+    script = shell_text(run)
+    if script is None:
+        return tuple(_readings(" ".join(run.command), (step.workdir,)))
+    return read_script("\n".join((script, *(heredoc.text for heredoc in run.heredocs))), step.env, step.workdir)
+
+
+def read_script(script: str, env: Mapping[str, str], workdir: str) -> tuple[Command, ...]:
+    """Return the simple commands of a shell's script in their order, some of them in several readings."""
+    texts = _COMMAND_ENDS.split(script)
+    folders = [workdir]
     found: dict[Command, None] = {}
-    for values in (step.env, {**step.env, **assigned(script, step.env)}):
+    for values in (env, {**env, **assigned(script, env)}):
         for text in texts:
             for command in _readings(put_in(text, values), tuple(folders)):
                 found[command] = None

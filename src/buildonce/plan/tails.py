@@ -28,11 +28,14 @@ def named_word(step: Step, paths: Iterable[str], programs: AbstractSet[str] = fr
 
     ``programs`` are names by which something of it can be called wherever it is.
     """
-    if not isinstance(step.expanded, Run):
-        return None
+    return named_in(read_commands(step), paths, programs) if isinstance(step.expanded, Run) else None
+
+
+def named_in(commands: Iterable[Command], paths: Iterable[str], programs: AbstractSet[str]) -> str | None:
+    """Return what `named_word` does, for commands."""
     known = frozenset(paths)
     around = {parent for path in known for parent in _parents(path)}
-    for command in read_commands(step):
+    for command in commands:
         rewrites = any(posixpath.basename(word) in _CHANGES_TREES for word in command.words)
         for number, word in _possible_files(command):
             if word.strip(UNKNOWN) == "":

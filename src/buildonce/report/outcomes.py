@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from buildonce.events import Activity
 from buildonce.report.releases import built_tags
 from buildonce.report.tables import count, render_size, render_table
-from buildonce.report.wire import BuiltImage, BuiltRun, OutcomeDocument
+from buildonce.report.wire import BuiltImage, BuiltProof, BuiltRun, OutcomeDocument
 from buildonce.run.outcome import Checked, Outcome
 from buildonce.ship.publication import TagOutcome
 
@@ -45,6 +47,7 @@ def _summary(outcome: Outcome) -> tuple[tuple[str, str], ...]:
     up, down = render_size(traffic.bytes_up), render_size(traffic.bytes_down)
     return (
         ("engine", _engine_line(outcome)),
+        *(("proofs", line) for line in _proof_lines(outcome)),
         ("fit", _fit_line(outcome)),
         ("tags", _tags_line(outcome)),
         ("traffic", f"{count(traffic.requests, 'request')}, {up} up, {down} down"),
@@ -57,6 +60,14 @@ def _tags_line(outcome: Outcome) -> str:
         return f"none moved: the release is staged in {outcome.target}; `buildonce release RECORD` moves them"
     moved = sum(tag.outcome is not TagOutcome.UNCHANGED for tag in outcome.tags)
     return f"{moved} moved, {len(outcome.tags) - moved} unchanged in {outcome.target}"
+
+
+def _proof_lines(outcome: Outcome) -> Iterator[str]:
+    """Yield how many proofs were made, and what each one that says no found; nothing if none was made."""
+    if outcome.proofs:
+        equal = sum(proof.equal for proof in outcome.proofs)
+        yield f"{equal} equal, {len(outcome.proofs) - equal} not"
+        yield from (f"{proof.base} {proof.platform}: {proof.reason}" for proof in outcome.proofs if not proof.equal)
 
 
 def _engine_line(outcome: Outcome) -> str:
@@ -103,6 +114,10 @@ def outcome_document(outcome: Outcome) -> OutcomeDocument:
         engine_runs=tuple(
             BuiltRun(activity=run.activity.value, node=run.node, seconds=round(run.seconds, 3))
             for run in outcome.engine_runs
+        ),
+        proofs=tuple(
+            BuiltProof(base=proof.base, platform=str(proof.platform), equal=proof.equal, reason=proof.reason)
+            for proof in outcome.proofs
         ),
         requests=outcome.traffic.requests,
         bytes_up=outcome.traffic.bytes_up,

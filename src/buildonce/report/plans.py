@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
+from buildonce.plan.verdicts import VerdictKind
 from buildonce.report.tables import count, render_table
 from buildonce.report.wire import PlanDocument, PlannedBase, PlannedCore, PlannedImage
 from buildonce.run.inspection import Action, Finding, Inspection
@@ -21,7 +22,7 @@ def render_inspection(inspection: Inspection) -> str:
                 node.variant,
                 str(node.platform),
                 _action(finding),
-                f"{node.verdict.kind.value}: {finding.reason}",
+                f"{_verdict(node, finding).value}: {finding.reason}",
             )
             for node, finding in inspection.images
         ),
@@ -39,6 +40,11 @@ def _core_row(node: CoreNode, finding: Finding, plan: Plan) -> tuple[str, str, s
     name, platform, action, reason = _node_row(node, finding)
     has_twin = any(str(other) == str(node) for other in plan.cores.values() if other is not node)
     return name, f"{platform} for {node.target}" if has_twin else platform, action, reason
+
+
+def _verdict(node: ImageNode, finding: Finding) -> VerdictKind:
+    """Return how an image comes about, a proof that says no included."""
+    return node.verdict.kind if finding.action is Action.ASSEMBLE else VerdictKind.ENGINE
 
 
 def _node_row(node: CoreNode | BaseNode, finding: Finding) -> tuple[str, str, str, str]:
@@ -82,6 +88,7 @@ def _base(node: BaseNode, finding: Finding) -> PlannedBase:
         origin=node.origin.value,
         action=finding.action.value,
         proof=finding.proof,
+        proven=finding.proven,
         reason=finding.reason,
     )
 
@@ -90,7 +97,7 @@ def _image(node: ImageNode, finding: Finding) -> PlannedImage:
     return PlannedImage(
         variant=node.variant,
         platform=str(node.platform),
-        verdict=node.verdict.kind.name.lower(),
+        verdict=_verdict(node, finding).name.lower(),
         base=node.base,
         cores=tuple(key for _, key in sorted(node.cores.items())),
         action=finding.action.value,

@@ -31,7 +31,11 @@ class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedBase(msgspec.Struct, frozen=True, kw_only=True):
-    """A base: ``origin`` is ``engine``, ``image`` or ``scratch``; ``action`` is ``reuse``, ``build`` or ``read``."""
+    """A base: ``origin`` is ``engine``, ``image`` or ``scratch``; ``action`` is ``reuse``, ``build`` or ``read``.
+
+    ``proof`` says that it would be compared with a faithful build; ``proven`` what an earlier comparison showed, null
+    without one. ``reason`` has its day, and what differs.
+    """
 
     name: str
     platform: str
@@ -40,6 +44,7 @@ class PlannedBase(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     proof: bool
     reason: str
+    proven: bool | None = None
 
 
 class PlannedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +107,15 @@ class BuiltRun(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class BuiltProof(msgspec.Struct, frozen=True, kw_only=True):
+    """A comparison of what assembly gives on a base with a faithful build; ``reason`` says why they are not equal."""
+
+    base: str
+    platform: str
+    equal: bool
+    reason: str
+
+
 class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What ``buildonce build --json`` prints. Bytes are those of request and response bodies."""
 
@@ -110,6 +124,7 @@ class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[BuiltImage, ...]
     tags: tuple[BuiltTag, ...]
     engine_runs: tuple[BuiltRun, ...]
+    proofs: tuple[BuiltProof, ...] = ()
     requests: int
     bytes_up: int
     bytes_down: int

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping
 
 import msgspec
 
@@ -21,91 +19,28 @@ from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest
 from buildonce.plan.nodes import BaseNode, BaseOrigin, Plan
 from buildonce.plan.recipes import Key, encode_recipe
 from buildonce.reference import Reference, Repository
+from buildonce.run.base_records import BaseDetails, ReadyBase, base_details, base_name, base_stack
 from buildonce.run.built import read_built
 from buildonce.run.jobs import derive_base
-from buildonce.run.layers import Stack, stack_layers
 from buildonce.run.placement import Probe, place_steps
+from buildonce.run.proving import Prover, last_error
 from buildonce.run.resolving import open_image
 from buildonce.run.workshop import Order, Workshop
 from buildonce.store.protocol import Blob, Source
-from buildonce.store.results import Record, Result, ResultName, find_result, put_result, without_record
+from buildonce.store.results import Record, Result, find_result, put_result, without_record
 from buildonce.store.streams import blob_of_bytes
-
-Prove = Callable[["ReadyBase"], Awaitable["Proof"]]
-"""Give a base's proof: the one it has, if it still holds, or that of a comparison with a faithful build."""
 
 _FACTS_LIMIT = 1_000_000
 _OFFER_LIMIT = 400_000
 """How many characters of an offer go into a record; this machine remembers a larger one."""
 
 
-class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whether a base built without its late copies gives the same image as a faithful build; if not, why.
-
-    ``shape`` is a digest of what the copies made when that was found out, contents left out.
-    """
-
-    equal: bool
-    reason: str = ""
-    shape: str = ""
-
-
-class BaseDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a base's record says besides its recipe.
-
-    ``holds_base`` is False for an external image, and for a base that cannot be used: the record's own image is then
-    empty. ``facts`` are by `Probe.key`; ``offer`` is what the base offers to programs, as `encode_offer` writes it.
-    """
-
-    holds_base: bool = True
-    facts: Mapping[str, Facts] = {}
-    proof: Proof | None = None
-    offer: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class ReadyBase:
-    """A base that is at hand: its image, where its blobs are, and what is known of it.
-
-    ``fresh`` says that this run built it, in ``seconds``; ``holds_base`` that its record's image is the base itself.
-    """
-
-    node: BaseNode
-    image: BaseImage
-    source: Source
-    origins: tuple[Repository, ...]
-    fresh: bool
-    holds_base: bool
-    seconds: float = 0.0
-    facts: dict[str, Facts] = field(default_factory=dict)
-    proof: Proof | None = None
-    offer: str = ""
-
-    def blobs(self) -> tuple[Blob, ...]:
-        """Return the base's layers as blobs to publish."""
-        distinct = {layer.digest: layer for layer in self.image.manifest.layers}
-        return tuple(
-            Blob(descriptor=layer, open=partial(self.source.read_blob, layer), origins=self.origins)
-            for layer in distinct.values()
-        )
-
-
-def base_name(node: BaseNode) -> ResultName:
-    """Return what a base is looked up by."""
-    return ResultName(kind="base", name=node.name, platform=node.platform, key=node.key)
-
-
-def base_details(result: Result) -> BaseDetails:
-    """Return what a base's record says besides its recipe."""
-    return msgspec.json.decode(result.record.details, type=BaseDetails)
-
-
 class BaseMaker:
     """Finds or makes the bases of a plan, each once."""
 
-    def __init__(self, shop: Workshop, prove: Prove) -> None:
+    def __init__(self, shop: Workshop, prover: Prover) -> None:
         self._shop = shop
-        self._prove = prove
+        self._prover = prover
 
     async def get(self, key: Key) -> ReadyBase:
         """Return the base, with the facts that the plan's images need, and with its proof if it needs one."""
@@ -113,7 +48,7 @@ class BaseMaker:
 
     async def tree(self, base: ReadyBase, layers: int | None = None) -> Tree:
         """Return the file system of the base's first ``layers`` layers, or of all."""
-        return await self._shop.layers.tree(_stack(base, layers))
+        return await self._shop.layers.tree(base_stack(base, layers))
 
     async def offer(self, base: ReadyBase) -> Offer:
         """Return what the base offers to programs: from its record, else as its layers say."""
@@ -124,15 +59,17 @@ class BaseMaker:
         if known is None:
             known = decode_offer(self._shop.state.recall("offer", base.image.manifest_digest, str) or "")
         if known is None:
-            known = await self._shop.layers.offer(_stack(base))
+            known = await self._shop.layers.offer(base_stack(base))
             base.offer = await asyncio.to_thread(encode_offer, known)
             self._shop.state.remember("offer", base.image.manifest_digest, base.offer)
         return known
 
     async def _get(self, node: BaseNode) -> ReadyBase:
         found = await find_result(self._shop.cache, base_name(node))
-        base = await self._found(node, found) if found else await self._make(node)
-        if base.proof is not None and not base.proof.equal:
+        base = await self._found(node, found) if found and _is_whole(node, found) else None
+        if base is None or (base.disproof is not None and self._shop.reprove and not base.holds_base):
+            base = await self._make(node)
+        if base.disproof is not None and (base.proved or not self._shop.reprove):
             return base
         try:
             missing = await self._missing_facts(base)
@@ -144,9 +81,9 @@ class BaseMaker:
         except (AssemblyError, IntegrityError) as error:
             error.notes += (f"the layers of base `{node}` were read from {base.source.name}",)
             raise
-        proof = await self._prove(base) if node.needs_proof else None
-        if base.fresh or found is None or proof != base.proof:
-            base.proof = proof
+        proofs = await self._prover.prove(base) if node.needs_proof else ()
+        if base.fresh or found is None or proofs != base.proofs:
+            base.proofs = proofs
             await self._store(base)
         elif missing:
             self._remember(base, missing)
@@ -170,7 +107,7 @@ class BaseMaker:
             holds_base=details.holds_base,
             seconds=found.record.seconds,
             facts=dict(details.facts),
-            proof=details.proof,
+            proofs=details.proofs,
             offer=details.offer,
         )
 
@@ -194,8 +131,9 @@ class BaseMaker:
         except EngineFailed as error:
             if not node.needs_proof:
                 raise
-            last = next((line.strip() for line in reversed(error.lines) if "ERROR" in line), error.message)
-            return await self._unusable(node, f"without the copied files the build fails ({last[:200]})")
+            # Only if it does not fail with them, too, are they missed.
+            await self._prover.build_faithfully(node)
+            return await self._unusable(node, f"without the copied files the build fails ({last_error(error)})")
         source, manifest = await read_built(built)
         config = await self._shop.small_blob(source, manifest.config)
         return ReadyBase(
@@ -212,7 +150,7 @@ class BaseMaker:
         """Remember that nothing can be assembled on this base: its images are the engine's."""
         image, source, origins = self._external(node)
         base = ReadyBase(node=node, image=image, source=source, origins=origins, fresh=False, holds_base=False)
-        base.proof = Proof(equal=False, reason=reason)
+        base.proofs, base.proved = (self._prover.proof(node, reason=reason),), True
         await self._store(base)
         return base
 
@@ -243,7 +181,7 @@ class BaseMaker:
         return tuple(missing)
 
     async def _gather(self, base: ReadyBase, probe: Probe) -> Facts:
-        stack = _stack(base, probe.layers)
+        stack = base_stack(base, probe.layers)
         tree = await self._shop.layers.tree(stack)
         kept = await self._shop.layers.kept(stack)
         return await asyncio.to_thread(_gather, tree, kept, probe)
@@ -257,7 +195,7 @@ class BaseMaker:
         node = base.node
         offer = base.offer if len(base.offer) < _OFFER_LIMIT else ""
         details = BaseDetails(
-            holds_base=base.holds_base, facts=_bounded(base.facts, len(offer)), proof=base.proof, offer=offer
+            holds_base=base.holds_base, facts=_bounded(base.facts, len(offer)), proofs=base.proofs, offer=offer
         )
         manifest, new, shared = _stored_image(base)
         record = Record(
@@ -275,8 +213,10 @@ class BaseMaker:
             base.origins = self._shop.cache_origins
 
 
-def _stack(base: ReadyBase, layers: int | None = None) -> Stack:
-    return stack_layers(base.source, base.image.manifest.layers[:layers], base.image.config)
+def _is_whole(node: BaseNode, found: Result) -> bool:
+    """Say whether a result is a base that can be used, or says why there is none."""
+    details = base_details(found)
+    return details.holds_base or details.disproof is not None or node.origin is not BaseOrigin.ENGINE
 
 
 def _stored_image(base: ReadyBase) -> tuple[Manifest, tuple[Blob, ...], tuple[Blob, ...]]:

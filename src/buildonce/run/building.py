@@ -49,7 +49,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """How a run goes. ``tags`` are each variant's; ``epoch`` is SOURCE_DATE_EPOCH in seconds, if set.
 
     ``unchecked`` are the variants of which it does not matter whether their programs run. With ``stage_only``
-    everything is published by digest, and no tag moves. ``compression`` is that of the layers that are made.
+    everything is published by digest, and no tag moves. ``compression`` is that of the layers that are made. With
+    ``reprove`` no earlier proof is believed.
     """
 
     tags: Mapping[str, tuple[str, ...]]
@@ -58,6 +59,7 @@ class Options(Struct, frozen=True, kw_only=True):
     unchecked: frozenset[str] = frozenset()
     stage_only: bool = False
     compression: Compression = Compression.GZIP
+    reprove: bool = False
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -130,6 +132,7 @@ async def build_project(
         tags=() if options.stage_only else published.tags,
         record=staged_record(release, family, names) if options.stage_only else None,
         engine_runs=tuple(shop.engine_runs),
+        proofs=tuple(shop.proofs),
         traffic=Traffic(
             requests=sum(around.session.requests.values()),
             bytes_up=around.session.bytes_up,
@@ -170,6 +173,7 @@ def open_workshop(
         epoch=options.epoch,
         may_compile=options.may_compile,
         compression=options.compression,
+        reprove=options.reprove,
     )
 
 
@@ -185,7 +189,7 @@ async def _make_images(shop: Workshop, family: Family, options: Options) -> list
     """Make every image; what is surely new is on its way to the target while others are still made."""
     cores = CoreMaker(shop)
     late = LateLayers(shop, cores)
-    bases = BaseMaker(shop, Prover(shop, cores, late).prove)
+    bases = BaseMaker(shop, Prover(shop, cores, late))
     images = ImageMaker(shop, cores, bases, late, FitChecker(shop, cores, bases, options.unchecked))
 
     async def make(node: ImageNode) -> ReadyImage:

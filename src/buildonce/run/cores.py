@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 
-import msgspec
 from msgspec import Struct
 
 from buildonce.assemble.archive import Want, scan_layer
 from buildonce.assemble.core import normalise_core
-from buildonce.assemble.entries import Entry
-from buildonce.assemble.tarball import write_layer
+from buildonce.assemble.decoys import make_decoy
 from buildonce.assemble.tree import Tree, apply_layers
-from buildonce.dockerfile.runes import has_invalid
 from buildonce.errors import NotCompiled
 from buildonce.events import Activity
-from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Digest, Manifest
+from buildonce.oci import Digest
 from buildonce.plan.nodes import CoreNode
-from buildonce.plan.recipes import Key, encode_recipe
+from buildonce.plan.recipes import Key
 from buildonce.run.built import read_built_core, read_exported_core
+from buildonce.run.core_results import core_address, core_details, core_name, store_core, without_contents
 from buildonce.run.jobs import derive_core, stage_context_name
 from buildonce.run.layers import Stack
 from buildonce.run.workshop import Order, Workshop
 from buildonce.store.feeding import read_in_thread
 from buildonce.store.layout import LayoutStore
-from buildonce.store.registry import RegistryStore
-from buildonce.store.results import Record, Result, ResultName, find_result, put_result
-from buildonce.store.streams import blob_of_bytes, blob_of_file
+from buildonce.store.protocol import Store
+from buildonce.store.results import Result, find_result
 
 _NO_TIMES = "core without times"
-_LISTED = 500
-"""How many entries of a core its record lists; a larger core is listed by reading its layer."""
-
-
-class CoreDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a core's record says of its content: its digest, and its entries.
-
-    They are left out if they are too many, or if the name of one is no text.
-    """
-
-    content: Digest
-    entries: tuple[Entry, ...] | None = None
 
 
 class ReadyCore(Struct, frozen=True, kw_only=True):
@@ -71,16 +56,6 @@ class ReadyCore(Struct, frozen=True, kw_only=True):
         return core_details(await self.result()).content
 
 
-def core_name(node: CoreNode) -> ResultName:
-    """Return what a core is looked up by."""
-    return ResultName(kind="core", name=node.name, platform=node.platform, key=node.key)
-
-
-def core_details(result: Result) -> CoreDetails:
-    """Return what a core's record says of its content."""
-    return msgspec.json.decode(result.record.details, type=CoreDetails)
-
-
 class CoreMaker:
     """Finds or makes the cores of a plan, each once."""
 
@@ -99,12 +74,34 @@ class CoreMaker:
 
     async def named_contexts(self, file: int, cores: Mapping[int, Key]) -> Mapping[str, str]:
         """Return the named contexts that put cores in the place of their stages."""
-        contexts = {}
+        return await self._contexts(
+            file, {stage: await self.get(key) for stage, key in cores.items()}, self._shop.cache
+        )
+
+    async def decoys(self, file: int, cores: Mapping[int, Key]) -> tuple[Mapping[int, ReadyCore], Mapping[str, str]]:
+        """Return cores with the same names, types and modes but other contents, and their named contexts."""
+        store = LayoutStore(self._shop.folder / "decoys")
+        found = {}
         for stage, key in cores.items():
             core = await self.get(key)
-            graph = self._shop.graphs[(file, core.node.target)]
-            contexts[stage_context_name(graph, stage)] = await self._address(core)
-        return contexts
+            found[stage] = await self._shop.once("decoy", key, partial(self._decoy, core, store))
+        return found, await self._contexts(file, found, store)
+
+    async def _decoy(self, core: ReadyCore, store: Store) -> ReadyCore:
+        """Return a core's decoy, in a store of its own."""
+        path = self._shop.folder / f"decoy-{core.node.key[:16]}"
+        tree, contents = await asyncio.to_thread(make_decoy, core.tree, path)
+        await asyncio.to_thread(path.write_bytes, contents)
+        target = path.with_suffix(".layer")
+        stored = await store_core(core.node, tree, 0.0, store=store, target=target, parts=self._shop.parts)
+        return ReadyCore(node=core.node, tree=tree, stored=stored, local=tree)
+
+    async def _contexts(self, file: int, cores: Mapping[int, ReadyCore], store: Store) -> Mapping[str, str]:
+        graphs = {stage: self._shop.graphs[(file, core.node.target)] for stage, core in cores.items()}
+        return {
+            stage_context_name(graphs[stage], stage): core_address(store, await core.result())
+            for stage, core in cores.items()
+        }
 
     async def _get(self, node: CoreNode) -> ReadyCore:
         turn = self._shop.turn(core_name(node).tag)
@@ -143,9 +140,20 @@ class CoreMaker:
     async def _compile(self, node: CoreNode) -> ReadyCore:
         tree, seconds = await self._make(node)
         # What is copied from the core need not wait until the core is packed and stored.
-        storing = self._shop.tasks.create_task(self._store(node, tree, seconds))
+        target = self._shop.folder / f"core-{node.key[:16]}.layer"
+        storing = self._shop.tasks.create_task(
+            store_core(
+                node,
+                tree,
+                seconds,
+                store=self._shop.cache,
+                target=target,
+                parts=self._shop.parts,
+                compression=self._shop.compression,
+            )
+        )
         self._shop.tasks.create_task(self._shop.keep_account(lambda: self._shop.accountant.core(node), seconds))
-        plain = Tree({entry.path: entry for entry in _without_contents(tree, names=True)})
+        plain = Tree({entry.path: entry for entry in without_contents(tree, names=True)})
         return ReadyCore(node=node, tree=plain, stored=storing, local=tree)
 
     async def _make(self, node: CoreNode) -> tuple[Tree, float]:
@@ -178,32 +186,6 @@ class CoreMaker:
             contexts=await self.named_contexts(node.file, node.needs),
         )
 
-    async def _store(self, node: CoreNode, tree: Tree, seconds: float) -> Result:
-        """Put the core into the cache, as one layer whose bytes depend on its files alone."""
-        target = self._shop.folder / f"core-{node.key[:16]}.layer"
-        shop = self._shop
-        blob = await asyncio.to_thread(
-            write_layer, tree.entries(), target, compression=shop.compression, parts=shop.parts
-        )
-        config = blob_of_bytes(_core_config(node, blob.diff_id), OCI_CONFIG)
-        listed = _without_contents(tree)
-        is_listed = len(listed) <= _LISTED and _is_text(listed)
-        details = CoreDetails(content=blob.diff_id, entries=listed if is_listed else None)
-        return await put_result(
-            self._shop.cache,
-            manifest=Manifest(media_type=OCI_MANIFEST, config=config.descriptor, layers=(blob.descriptor,)),
-            record=Record(
-                kind="core",
-                name=node.name,
-                platform=str(node.platform),
-                key=node.key,
-                recipe=msgspec.Raw(encode_recipe(node.recipe)),
-                seconds=seconds,
-                details=msgspec.Raw(msgspec.json.encode(details)),
-            ),
-            new=(config, blob_of_file(blob.path, blob.descriptor)),
-        )
-
     async def _unpack(self, core: ReadyCore) -> Tree:
         result = await core.result()
         target = self._shop.folder / f"core-{core.node.key[:16]}.tar"
@@ -214,38 +196,7 @@ class CoreMaker:
         )
         return apply_layers([layer.entries])
 
-    async def _address(self, core: ReadyCore) -> str:
-        result = await core.result()
-        cache = self._shop.cache
-        if isinstance(cache, LayoutStore):
-            return f"oci-layout://{cache.path.absolute()}@{result.stored.digest}"
-        assert isinstance(cache, RegistryStore)  # noqa: S101  there are two kinds of store
-        return f"docker-image://{cache.repository}@{result.stored.digest}"
-
 
 def _has_no_times(files: Tree, node: CoreNode) -> bool:
     """Say whether every file is newer than what `normalise_core` allows: then no file keeps its own time."""
     return all(entry.mtime > node.epoch for entry in files.values())
-
-
-def _without_contents(tree: Tree, *, names: bool = False) -> tuple[Entry, ...]:
-    entries = tuple(tree.values()) if names else tree.entries()
-    return tuple(replace(entry, content=None) for entry in entries)
-
-
-def _is_text(entries: tuple[Entry, ...]) -> bool:
-    """Say whether a record, which holds only text, can hold all names."""
-    return not any(has_invalid(one.path + (one.link or "") + (one.hardlink or "")) for one in entries)
-
-
-def _core_config(node: CoreNode, diff_id: Digest) -> bytes:
-    """Return a core's image config."""
-    return msgspec.json.encode(
-        {
-            "architecture": node.platform.architecture,
-            **({"variant": node.platform.variant} if node.platform.variant else {}),
-            "os": node.platform.os,
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-        }
-    )

@@ -16,7 +16,8 @@ from buildonce.fit.findings import Finding, Located, describe, group_findings
 from buildonce.fit.twins import Added, same_files
 from buildonce.oci import Digest
 from buildonce.plan.nodes import ImageNode
-from buildonce.run.bases import BaseMaker, ReadyBase
+from buildonce.run.base_records import ReadyBase
+from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.late_layers import LateLayer, layer_key
 from buildonce.run.outcome import Checked

@@ -17,7 +17,8 @@ from buildonce.oci import Descriptor, Manifest, decode_manifest, digest_of, enco
 from buildonce.plan.nodes import ImageNode
 from buildonce.plan.recipes import Recipe, encode_recipe, key_of
 from buildonce.plan.verdicts import VerdictKind
-from buildonce.run.bases import BaseMaker, ReadyBase
+from buildonce.run.base_records import ReadyBase
+from buildonce.run.bases import BaseMaker
 from buildonce.run.built import read_built
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.fitting import Fit, FitChecker
@@ -65,8 +66,8 @@ class ImageMaker:
             return await self._build(node, node.verdict.reason)
         # Cores first: proofs and engine-built images wait for them, and engines run few builds at a time.
         cores, base = await asyncio.gather(self._ready_cores(node), self._bases.get(node.base))
-        if base.proof is not None and not base.proof.equal:
-            return await self._build(node, base.proof.reason)
+        if base.disproof is not None:
+            return await self._build(node, base.disproof.reason)
         try:
             return await self._assemble(node, base, cores)
         except NotExpressible as error:
@@ -192,5 +193,5 @@ def _assembly_reason(node: ImageNode, base: ReadyBase, cores: Mapping[int, Ready
     parts = [f"core {core.node.name} {'compiled' if core.compiled else 'reused'}" for core in cores.values()]
     parts.append(f"base {'built' if base.fresh else 'reused'}")
     if node.verdict.kind is VerdictKind.PROVE:
-        parts.append("proved now" if base.fresh else "proved before")
+        parts.append("proved now" if base.proved else "proved before")
     return ", ".join(parts)

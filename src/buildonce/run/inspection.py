@@ -11,8 +11,8 @@ from msgspec import Struct
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, key_of
 from buildonce.plan.verdicts import VerdictKind
-from buildonce.run.bases import base_details, base_name
-from buildonce.run.cores import core_details, core_name
+from buildonce.run.base_records import base_details, base_name
+from buildonce.run.core_results import core_details, core_name
 from buildonce.store.protocol import Source
 from buildonce.store.results import Result, ResultName, find_result
 from buildonce.tasks import together
@@ -29,12 +29,16 @@ class Action(Enum):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What would be done for a node, and why; ``proof`` says that a faithful build would be made for comparison."""
+    """What would be done for a node, and why.
+
+    ``proof`` says that a faithful build would be made for comparison; ``proven`` what an earlier one of a base showed.
+    """
 
     action: Action
     reason: str
     seconds: float | None = None
     proof: bool = False
+    proven: bool | None = None
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
@@ -53,20 +57,20 @@ class Inspection(Struct, frozen=True, kw_only=True):
         return sum(one.action in (Action.COMPILE, Action.BUILD) for one in found) + sum(one.proof for one in found)
 
 
-async def inspect_plan(plan: Plan, cache: Source) -> Inspection:
-    """Return what a run of ``plan`` would do, from what ``cache`` holds."""
+async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False) -> Inspection:
+    """Return what a run of ``plan`` would do, from what ``cache`` holds; with ``reprove`` no proof is believed."""
     cores = dict(
         zip(plan.cores, await together(find_result(cache, core_name(n)) for n in plan.cores.values()), strict=True)
     )
     bases = dict(
         zip(plan.bases, await together(find_result(cache, base_name(n)) for n in plan.bases.values()), strict=True)
     )
-    images = await together(_inspect_image(node, cores, bases, cache) for node in plan.images)
+    images = await together(_inspect_image(node, cores, bases, cache, reprove=reprove) for node in plan.images)
     return Inspection(
         plan=plan,
         cache=cache.name,
         cores={key: _core_finding(plan.cores[key], found, cache) for key, found in cores.items()},
-        bases={key: _base_finding(plan.bases[key], found, cache) for key, found in bases.items()},
+        bases={key: _base_finding(plan.bases[key], found, cache, reprove=reprove) for key, found in bases.items()},
         images=tuple(zip(plan.images, images, strict=True)),
     )
 
@@ -77,14 +81,9 @@ def _core_finding(node: CoreNode, found: Result | None, cache: Source) -> Findin
     return Finding(action=Action.REUSE, reason="nothing that it depends on has changed", seconds=found.record.seconds)
 
 
-def _base_finding(node: BaseNode, found: Result | None, cache: Source) -> Finding:
+def _base_finding(node: BaseNode, found: Result | None, cache: Source, *, reprove: bool) -> Finding:
     if found is not None:
-        details = base_details(found)
-        if details.proof is not None and not details.proof.equal:
-            return Finding(action=Action.REUSE, reason=f"known to be unusable: {details.proof.reason}")
-        return Finding(
-            action=Action.REUSE, reason="nothing that it depends on has changed", seconds=found.record.seconds
-        )
+        return _found_base(node, found, reprove=reprove)
     if node.origin is BaseOrigin.SCRATCH:
         return Finding(action=Action.READ, reason="it is empty")
     if node.origin is BaseOrigin.IMAGE:
@@ -94,12 +93,33 @@ def _base_finding(node: BaseNode, found: Result | None, cache: Source) -> Findin
     )
 
 
+def _found_base(node: BaseNode, found: Result, *, reprove: bool) -> Finding:
+    details = base_details(found)
+    proof = details.disproof or next(reversed(details.proofs), None)
+    reason = "nothing that it depends on has changed"
+    if proof is not None:
+        reason = f"proven equal on {proof.day}" if proof.equal else f"disproven on {proof.day}: {proof.reason}"
+    is_missing = reprove and not details.holds_base and node.needs_proof
+    return Finding(
+        action=Action.BUILD if is_missing else Action.REUSE,
+        reason=reason,
+        seconds=found.record.seconds,
+        proof=reprove and node.needs_proof,
+        proven=None if proof is None else proof.equal,
+    )
+
+
 async def _inspect_image(
-    node: ImageNode, cores: Mapping[Key, Result | None], bases: Mapping[Key, Result | None], cache: Source
+    node: ImageNode,
+    cores: Mapping[Key, Result | None],
+    bases: Mapping[Key, Result | None],
+    cache: Source,
+    *,
+    reprove: bool,
 ) -> Finding:
-    reason = _engine_reason(node, bases)
+    reason = _engine_reason(node, bases, reprove=reprove)
     if reason is None:
-        return Finding(action=Action.ASSEMBLE, reason=node.verdict.reason)
+        return Finding(action=Action.ASSEMBLE, reason=_why_assembled(node, bases))
     found = [cores[key] for _, key in sorted(node.cores.items())]
     results = [core for core in found if core is not None]
     if len(results) < len(found):
@@ -113,10 +133,16 @@ async def _inspect_image(
     return Finding(action=Action.REUSE, reason=f"built before; {reason}", seconds=image.record.seconds)
 
 
-def _engine_reason(node: ImageNode, bases: Mapping[Key, Result | None]) -> str | None:
-    """Return why an engine builds this image; None if it is assembled."""
+def _engine_reason(node: ImageNode, bases: Mapping[Key, Result | None], *, reprove: bool) -> str | None:
+    """Return why an engine builds this image; None if it is assembled, as far as the next proof does not forbid it."""
     if node.verdict.kind is VerdictKind.ENGINE:
         return node.verdict.reason
+    base = None if reprove else bases.get(node.base)
+    proof = base_details(base).disproof if base is not None else None
+    return f"disproven on {proof.day}: {proof.reason}" if proof is not None else None
+
+
+def _why_assembled(node: ImageNode, bases: Mapping[Key, Result | None]) -> str:
     base = bases.get(node.base)
-    proof = base_details(base).proof if base is not None else None
-    return proof.reason if proof is not None and not proof.equal else None
+    days = [proof.day for proof in base_details(base).proofs if proof.equal] if base is not None else []
+    return f"{node.verdict.reason}; proven equal on {days[-1]}" if days else node.verdict.reason

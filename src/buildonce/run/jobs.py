@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from buildonce.dockerfile.rewriting import append_stage, blank_instructions
+from buildonce.dockerfile.rewriting import append_stage, blank_instructions, insert_line
 from buildonce.dockerfile.stages import StageGraph
 from buildonce.oci import Digest, Platform
 from buildonce.plan.images import ExternalImage, LayoutReference, parse_image_address
@@ -38,16 +38,27 @@ def derive_core(graph: StageGraph, node: CoreNode) -> Derived:
     return Derived(text=append_stage(_named(graph, node.needs, graph.dockerfile.text), lines), target=CORE_STAGE)
 
 
-def derive_base(graph: StageGraph, node: BaseNode) -> Derived:
-    """Return the Dockerfile without the late copies and without what follows the base."""
+def derive_base(graph: StageGraph, node: BaseNode, *, again: str = "") -> Derived:
+    """Return the Dockerfile without the late copies and without what follows the base; ``again`` is as below."""
     spans = (*node.hoisted, *node.after)
-    return _with_target(graph, blank_instructions(graph.dockerfile, spans), node.stage)
+    return _with_target(graph, _anew(node, blank_instructions(graph.dockerfile, spans), again), node.stage)
 
 
-def derive_proof(graph: StageGraph, node: BaseNode, cores: Iterable[int]) -> Derived:
-    """Return the Dockerfile up to the base's end with the late copies in their places."""
+def derive_proof(graph: StageGraph, node: BaseNode, cores: Iterable[int], *, again: str = "") -> Derived:
+    """Return the Dockerfile up to the base's end with the late copies in their places.
+
+    With ``again``, a name that no file has, what comes after the first late copy is sure to run anew.
+    """
     text = blank_instructions(graph.dockerfile, node.after)
-    return _with_target(graph, text, node.stage, cores)
+    return _with_target(graph, _anew(node, text, again), node.stage, cores)
+
+
+def _anew(node: BaseNode, text: str, again: str) -> str:
+    """Return the text with a COPY of nothing, by a name never seen, before the first late copy.
+
+    It changes no file; an engine's cache has nothing of what follows it.
+    """
+    return insert_line(text, node.hoisted[0].start, f"COPY {again}* /") if again else text
 
 
 def derive_faithful(graph: StageGraph, stage: int, cores: Iterable[int]) -> Derived:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from msgspec import Struct
 
+from buildonce.assemble.brought import Brought
 from buildonce.assemble.copying import copy_entries, workdir_entries
 from buildonce.assemble.entries import Entry, NotExpressible, name_of
 from buildonce.assemble.facts import USER_FILES, Facts
@@ -22,7 +23,7 @@ from buildonce.dockerfile.syntax import Add, Copy, From, Run
 from buildonce.oci import Descriptor, Digest
 from buildonce.plan.chains import StepKind
 from buildonce.plan.nodes import ImageNode
-from buildonce.run.bases import ReadyBase
+from buildonce.run.base_records import ReadyBase
 from buildonce.run.context_trees import context_tree
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.placement import PlacedStep, copy_spec, place_steps, workdir_path
@@ -74,16 +75,14 @@ class LateLayers:
         self._shop = shop
         self._cores = cores
 
-    async def steps(
-        self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore], *, hoisted_only: bool = False
-    ) -> LateSteps:
+    async def steps(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> LateSteps:
         """Return an image's steps, with their layers, in their order.
 
         Raises `NotExpressible` where only an engine knows the result, and `AssemblyError` where it would fail too.
         """
         steps: list[ImageStep] = []
         layers: list[LateLayer] = []
-        for made in await self._make(node, base, cores, hoisted_only=hoisted_only):
+        for made in await self._make(place_steps(node, base.image), node, base, cores):
             written = None
             if made.full is not None:
                 copy = made.placed.step.step.expanded
@@ -99,19 +98,17 @@ class LateLayers:
             steps.append(_image_step(made.placed, written))
         return LateSteps(steps=tuple(steps), layers=tuple(layers))
 
-    async def shape(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> str:
-        """Return a digest of what the hoisted copies make, contents and times left out; raises as `steps` does."""
-        made = await self._make(node, base, cores, hoisted_only=True)
-        bare = [replace(one, content=None, digest=None, size=0, mtime=0) for layer in made for one in layer.entries]
-        return hashlib.sha256(encode_json(bare)).hexdigest()[:32]
+    async def brought(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> Brought:
+        """Return what the copies bring that are left out of the middle of the base; raises as `steps` does."""
+        made = await self._make(place_steps(node, base.image)[: len(node.hoisted)], node, base, cores)
+        return Brought(layers=tuple((one.placed.probe.layers, one.entries) for one in made if one.placed.probe))
 
     async def _make(
-        self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore], *, hoisted_only: bool
+        self, placed: Iterable[PlacedStep], node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]
     ) -> list[_Made]:
-        placed = place_steps(node, base.image)
         done: list[_Entries] = []
         made: list[_Made] = []
-        for one in placed[: len(node.hoisted)] if hoisted_only else placed:
+        for one in placed:
             if one.probe is None:
                 made.append(_Made(placed=one))
                 continue

@@ -52,6 +52,15 @@ class EngineRun(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class ProofOutcome(Struct, frozen=True, kw_only=True):
+    """A proof that was made: whether assembly on a base gives what a faithful build gives; if not, why."""
+
+    base: str
+    platform: Platform
+    equal: bool
+    reason: str
+
+
 class Traffic(Struct, frozen=True, kw_only=True):
     """What went over the network: requests, and bytes of their bodies."""
 
@@ -71,3 +80,4 @@ class Outcome(Struct, frozen=True, kw_only=True):
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
     record: ReleaseRecord | None = None
+    proofs: tuple[ProofOutcome, ...] = ()

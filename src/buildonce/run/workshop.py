@@ -31,7 +31,7 @@ from buildonce.run.git import head
 from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
 from buildonce.run.last_results import keep_last
 from buildonce.run.layers import LayerReader
-from buildonce.run.outcome import EngineRun
+from buildonce.run.outcome import EngineRun, ProofOutcome
 from buildonce.run.project import Project
 from buildonce.run.resolving import OpenRepository
 from buildonce.run.state import State
@@ -68,7 +68,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True)
 class Workshop:
-    """One run's tools. ``epoch`` is SOURCE_DATE_EPOCH, if it is set; ``find_engine`` is called when one is needed."""
+    """One run's tools.
+
+    ``epoch`` is SOURCE_DATE_EPOCH, if it is set; ``find_engine`` is called when one is needed; with ``reprove`` the
+    proofs that a cache has are not believed.
+    """
 
     project: Project
     request: Request
@@ -89,8 +93,10 @@ class Workshop:
     epoch: int | None = None
     may_compile: bool = True
     compression: Compression = Compression.GZIP
+    reprove: bool = False
     engine_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENGINE_LIMIT))
     engine_runs: list[EngineRun] = field(default_factory=list)
+    proofs: list[ProofOutcome] = field(default_factory=list)
     _once: dict[tuple[str, object], asyncio.Task[Any]] = field(default_factory=dict)
     _number: int = 0
 
