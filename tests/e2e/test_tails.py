@@ -21,10 +21,9 @@ pytestmark = pytest.mark.host
 
 ALL = {**TAILS, "grows": GROWS}
 ROUNDS = ("first", "again")
-COMPARED = [*(("first", name) for name, tail in ALL.items() if tail.is_assembled), *(("again", name) for name in ALL)]
-"""In the first round, what the engine builds is a plain build."""
 
 SOME = ("mkdir", "useradd", "script", "hidden-force", "date")
+COMPARED = [*(("first", name) for name in SOME), *(("again", name) for name in ALL)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
