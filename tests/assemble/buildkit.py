@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,8 @@ FROM scratch AS src
 ADD src.tar /
 WORKDIR /core
 """
+
+_TAKES_CONTEXT = re.compile(r"^(?:COPY|ADD) (?!.*--from=)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,10 @@ class BuildKit:
         dockerfile.write_text(self.head + "".join(_stage(*item) for item in stages.items()), encoding="utf-8")
         folder = self.results / name
         shutil.rmtree(folder, ignore_errors=True)
-        targets = {stage: self._target(dockerfile, stage, folder / stage, platform) for stage in stages}
+        targets = {}
+        for stage, text in stages.items():
+            context = self._under_a_new_name() if _TAKES_CONTEXT.search(text) else self.context
+            targets[stage] = self._target(dockerfile, stage, folder / stage, platform, context)
         file = self.results / f"{name}.json"
         file.write_text(json.dumps({"group": {"default": {"targets": list(stages)}}, "target": targets}))
         command = ["docker", "buildx", "bake", "--progress=plain", "--allow=fs=*", f"--file={file}"]
@@ -94,9 +101,20 @@ class BuildKit:
         assert "Cannot connect to the Docker daemon" not in done.stderr, done.stderr
         return bool(done.returncode)
 
-    def _target(self, dockerfile: Path, stage: str, output: Path, platform: str) -> Mapping[str, object]:
+    def _under_a_new_name(self) -> Path:
+        """Return the context by a name that no build ever had.
+
+        BuildKit keeps what it was sent by the name of the context's folder, across builds, and updates that. A folder
+        in it of which a later build wants more or fewer files gets the time of the update and keeps it: no times of
+        folders are compared (fsutil, diff_containerd.go).
+        """
+        link = self.results / f"context-{uuid.uuid4()}"
+        link.symlink_to(self.context)
+        return link
+
+    def _target(self, dockerfile: Path, stage: str, output: Path, platform: str, context: Path) -> Mapping[str, object]:
         return {
-            "context": str(self.context),
+            "context": str(context),
             "contexts": dict(self.contexts),
             "dockerfile": str(dockerfile),
             "target": stage,

@@ -35,12 +35,7 @@ from tests.assemble.rich import base_tar, source_tar
 
 pytestmark = pytest.mark.host
 
-CASES = {
-    name: stage
-    for name, stage in {**copy_cases.CASES, **tree_cases.CASES, **image_cases.CASES}.items()
-    # Copies from the context are compared end to end: here folders of it come with other times now and then.
-    if not name.startswith("context-")
-}
+CASES = {**copy_cases.CASES, **tree_cases.CASES, **image_cases.CASES}
 FAILING = {**copy_cases.FAILING, **tree_cases.FAILING, **image_cases.FAILING}
 STAGES = {**CASES, **HEALTH}
 REFUSED = {**copy_cases.REFUSED, **tree_cases.REFUSED, **image_cases.REFUSED}
@@ -128,14 +123,9 @@ def oracle(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
             folder=results,
             pool=pool,
         )
-        oracle.order({name: stage for name, stage in STAGES.items() if name in wanted and not _takes_context(name)})
+        oracle.order({name: stage for name, stage in STAGES.items() if name in wanted})
         yield oracle
         pool.shutdown(cancel_futures=True)
-
-
-def _takes_context(name: str) -> bool:
-    """Say whether a case copies from the context: folders have other times when several builds are sent it at once."""
-    return name.startswith("context-")
 
 
 def _is_case(item: pytest.Item) -> TypeGuard[pytest.Function]:
