@@ -103,10 +103,10 @@ class Project:
         own = {"BUILDONCE_STATE": str(self.state), **(environment or {})}
         return self.host.run(*BUILDONCE, *arguments, folder=self.folder, environment=own, timeout=timeout)
 
-    def build(self, *arguments: str, platforms: Sequence[str] = PLATFORMS) -> Document:
+    def build(self, *arguments: str, platforms: Sequence[str] = PLATFORMS, timeout: float = 240) -> Document:
         """Build and ship, and return the outcome; fails if buildonce does."""
         chosen = f"--platform={','.join(platforms)}"
-        return self.buildonce("build", "--json", chosen, *arguments).document
+        return self.buildonce("build", "--json", chosen, *arguments, timeout=timeout).document
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the project."""

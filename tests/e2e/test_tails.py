@@ -59,7 +59,7 @@ def rounds(project: Project, folder: Path, run_id: str) -> Mapping[str, Round]:
     for name in ROUNDS:
         project.write("version.txt", texts[name])
         before = plan(project)
-        outcome = project.build("--output", f"oci:{folder / 'out'}", platforms=(AMD64,))
+        outcome = project.build("--output", f"oci:{folder / 'out'}", platforms=(AMD64,), timeout=900)
         shutil.copytree(project.folder, folder / name, ignore=shutil.ignore_patterns(".buildonce"))
         found[name] = Round(before=before, outcome=outcome, after=plan(project), project=folder / name)
     return found

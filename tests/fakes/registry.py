@@ -23,6 +23,9 @@ from typing import Any, Self
 
 from aiohttp import web
 
+LINGER = 0.01
+"""Seconds for the sockets of a closed server: the event loop closes those that clients left during the handshake."""
+
 _PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<kind>manifests|blobs/uploads|blobs|tags|referrers)/(?P<rest>.*)")
 
 
@@ -226,6 +229,7 @@ class FakeRegistry:
     ) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
+        await asyncio.sleep(LINGER)
 
     @property
     def host(self) -> str:

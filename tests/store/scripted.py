@@ -11,6 +11,7 @@ from typing import Any
 from buildonce.store.registry.endpoints import Endpoint
 from buildonce.store.registry.messages import Access, Body, Kind, Request
 from buildonce.store.registry.transport import HttpTransport, Timeouts
+from tests.fakes.registry import LINGER
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 QUICK = Timeouts(connect=1.0, stall=0.2, answer=0.4)
@@ -57,6 +58,7 @@ async def serving(serve: Serve, *, host: str = "127.0.0.1", tls: ssl.SSLContext 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(LINGER)
 
 
 class _Noting(asyncio.StreamReader):
