@@ -37,3 +37,17 @@ async def test_a_program_has_ended_when_its_caller_has_however_often_it_is_cance
         await running
     with pytest.raises(ProcessLookupError):
         os.kill(number, signal.SIGCONT)
+
+
+async def test_the_output_is_closed_when_the_program_has_ended_before_what_it_started() -> None:
+    """A child that ends a moment later holds the pipe; left open, the pipe would be collected after its loop."""
+    said: asyncio.Queue[str] = asyncio.Queue()
+    before = set(os.listdir("/proc/self/fd"))
+    script = "(trap 'sleep 0.2; exit 0' TERM; echo ready; sleep 30 & wait) & trap 'exit 9' TERM; wait"
+    running = asyncio.create_task(run_process(("sh", "-c", script), environment=os.environ, on_line=said.put_nowait))
+    await asyncio.wait_for(said.get(), 20)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.sleep(0)
+    assert set(os.listdir("/proc/self/fd")) <= before

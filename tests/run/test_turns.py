@@ -74,7 +74,7 @@ async def test_the_turn_of_a_killed_process_is_free(tmp_path: Path) -> None:
     turn = Turn(tmp_path, "core")
     assert not turn.try_take()
     process.send_signal(signal.SIGKILL)
-    await process.wait()
+    await process.communicate()
     assert turn.try_take()
 
 

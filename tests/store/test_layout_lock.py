@@ -108,7 +108,7 @@ async def test_the_lock_of_a_killed_process_is_free(
     assert process.stdout is not None
     await process.stdout.readline()
     process.send_signal(signal.SIGKILL)
-    await process.wait()
+    await process.communicate()
     assert (tmp_path / ".index.owner").exists() is bool(preparing)
     with locked(tmp_path, NEVER):
         pass

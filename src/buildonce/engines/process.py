@@ -30,12 +30,11 @@ async def run_process(argv: Sequence[str], *, environment: Mapping[str, str], on
         limit=_LONGEST_LINE,
     )
     try:
-        assert process.stdout is not None  # noqa: S101  asked for above
-        async for line in _lines(process.stdout):
+        async for line in _lines(_stdout(process)):
             on_line(line)
         return await process.wait()
     finally:
-        if process.returncode is None:
+        if process.returncode is None or not _stdout(process).at_eof():
             await to_the_end(_end(process))
 
 
@@ -58,6 +57,16 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         _signal(process, signal.SIGKILL)
         await process.wait()
+    # The pipe is closed at its end only. A process that left the session may hold it, and is not waited for.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE):
+            while await _stdout(process).read(_LONGEST_LINE):
+                pass
+
+
+def _stdout(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
+    assert process.stdout is not None  # noqa: S101  every process here is started with a pipe
+    return process.stdout
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -236,11 +236,13 @@ async def _run_helper(program: str, key: str, environment: Mapping[str, str]) ->
         stderr=asyncio.subprocess.DEVNULL,
         env=dict(environment),
     )
+    answered = False
     try:
         output, _ = await process.communicate(key.encode())
+        answered = True
         return process.returncode or 0, output
     finally:
-        if process.returncode is None:
+        if not answered:
             with suppress(ProcessLookupError):
                 process.kill()
             # What it started may hold its output open, and is not waited for.
