@@ -51,6 +51,8 @@ BASE = (
     symlink("data", "/var/data"),
     symlink("dangling", "/nonexist/x"),
     symlink("dangling-relative", "gone/further"),
+    symlink("dangling-chain", "dangling-chain-2"),
+    symlink("dangling-chain-2", "gone"),
     symlink("up", "../../opt"),
     symlink("loop", "loop"),
     symlink("loop-a", "loop-b/x"),

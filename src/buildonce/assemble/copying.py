@@ -162,6 +162,9 @@ class _Copier:
         destination, is_directory = destination_path(self.spec)
         lookup = self.upper.lstat
         holder = destination if is_directory else posixpath.dirname(destination)
+        if self.spec.destination.endswith("/.") and destination != "/":
+            # The dot stays here and is taken for a component: where a link led to a link, what that is, is made too.
+            holder = f"{destination}/."
         self.make_directories(resolve_path(lookup, holder))
         target = resolve_path(lookup, destination)
         if not entry.is_directory and self.upper.is_directory(target):
