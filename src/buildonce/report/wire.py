@@ -17,6 +17,7 @@ EXPLANATION_SCHEMA = "buildonce.explanation/1"
 VERIFICATION_SCHEMA = "buildonce.verification/1"
 RELEASED_SCHEMA = "buildonce.released/1"
 CHECKUP_SCHEMA = "buildonce.checkup/1"
+COPY_SCHEMA = "buildonce.copy/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +259,29 @@ class ReleaseDocument(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[BuiltTag, ...]
 
 
+class CopiedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that was copied: ``image`` is where from; ``outcome`` is ``created``, ``moved`` or ``unchanged``."""
+
+    image: str
+    target: str
+    tag: str
+    digest: str
+    outcome: str
+
+
+class CopyDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce copy --json`` prints; ``uploaded``, ``mounted`` and ``existed`` count blobs."""
+
+    schema: str = COPY_SCHEMA
+    images: tuple[CopiedImage, ...]
+    uploaded: int
+    mounted: int
+    existed: int
+    requests: int
+    bytes_up: int
+    bytes_down: int
+
+
 class CheckedItem(msgspec.Struct, frozen=True, kw_only=True):
     """One question: ``answer`` is ``yes``, ``no``, ``failed`` or ``not tried``; shipping needs what is ``needed``."""
 
@@ -287,6 +311,7 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "release": ReleaseRecord,
     "released": ReleaseDocument,
     "checkup": CheckupDocument,
+    "copy": CopyDocument,
 }
 
 

@@ -8,7 +8,16 @@ from typing import BinaryIO
 import msgspec
 
 from buildonce.errors import UsageError
-from buildonce.oci import INDEX_TYPES, Digest, MediaType, decode_index, digest_of, parse_digest
+from buildonce.oci import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Digest,
+    MediaType,
+    decode_index,
+    decode_manifest,
+    digest_of,
+    parse_digest,
+)
 from buildonce.reference import is_tag
 from buildonce.ship.release import Release, VariantIndex
 
@@ -109,7 +118,9 @@ def recorded_release(record: ReleaseRecord) -> Release:
 
 
 def images_of(index: RecordedIndex) -> tuple[tuple[str, Digest], ...]:
-    """Return the platform and the manifest of each image of an index."""
+    """Return the platform and the manifest of each image of an index; of what is an image itself, that."""
+    if index.media_type not in INDEX_TYPES:
+        return (("unknown", index.digest),)
     manifests = decode_index(index.content.encode()).manifests
     return tuple((str(one.platform or "unknown"), one.digest) for one in manifests)
 
@@ -126,8 +137,8 @@ def _problem(record: ReleaseRecord) -> str | None:
         variants.add(index.variant)
         if digest_of(content) != parse_digest(index.digest):
             return f"the index of `{index.variant}` has not the digest {index.digest}"
-        if index.media_type not in INDEX_TYPES or not decode_index(content).manifests:
-            return f"what `{index.variant}` has is no index of images"
+        if not _is_image(index.media_type, content):
+            return f"what `{index.variant}` has is no image and no index of images"
         for one in index.tags:
             if not is_tag(one.tag):
                 return f"`{one.tag[:60]}` is no tag"
@@ -135,3 +146,10 @@ def _problem(record: ReleaseRecord) -> str | None:
                 return f"two variants have the tag {index.target}:{one.tag}"
             places.add((index.target, one.tag))
     return None
+
+
+def _is_image(media_type: MediaType, content: bytes) -> bool:
+    """Say whether there is an image in ``content``: a copy moves tags of single ones too."""
+    if media_type in INDEX_TYPES:
+        return bool(decode_index(content).manifests)
+    return media_type in MANIFEST_TYPES and bool(decode_manifest(content).config.digest)

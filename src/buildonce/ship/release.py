@@ -24,7 +24,8 @@ class Image(Struct, frozen=True, kw_only=True):
     """An image for one platform.
 
     ``new`` are the blobs that this release made (late layers and config), ``shared`` those of the base, which the
-    target usually has already. ``late_copies`` say which of its layers hold files of cores.
+    target usually has already. ``late_copies`` say which of its layers hold files of cores. ``parts`` are what an index
+    within an index refers to; buildonce makes none, but copies them.
     """
 
     platform: Platform
@@ -33,6 +34,7 @@ class Image(Struct, frozen=True, kw_only=True):
     new: tuple[Blob, ...]
     shared: tuple[Blob, ...]
     late_copies: tuple[LateCopy, ...] = ()
+    parts: tuple[Image, ...] = ()
 
 
 class VariantIndex(Struct, frozen=True, kw_only=True):

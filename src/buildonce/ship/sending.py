@@ -78,6 +78,7 @@ class Sender:
                 return
             # A receipt's word that an image is complete is worth one request: else it is published without a look.
             if digest not in self._known.recorded or await self._store.head_manifest(digest) is None:
+                await together(self.send(part) for part in image.parts)
                 await self._send_blobs(image)
                 await self._store.put_manifest(image.manifest, image.descriptor.media_type)
                 self.sent.add(digest)

@@ -68,35 +68,36 @@ async def _from(
 async def _attempt(
     session: RegistrySession, candidate: tuple[Endpoint, str], verifier: Verifier
 ) -> AsyncGenerator[bytes, None]:
-    start, size = verifier.received, verifier.descriptor.size
-    request = read_blob(pulling(*candidate), verifier.descriptor, start=start)
+    descriptor, start = verifier.descriptor, verifier.received
+    request = read_blob(pulling(*candidate), descriptor, start=start)
     async with session.open(request) as reply:
         if reply.status not in (200, 206):
             raise session.refused(request, await read_bounded(reply, request.limit))
-        skip = bytes_to_skip(request, reply, start, size)
+        skip = bytes_to_skip(request, reply, start, descriptor)
         async for received in reply.chunks:
             chunk = received[skip:]
             skip -= len(received) - len(chunk)
             if chunk:
                 await verifier.feed(chunk)
                 yield chunk
-    if verifier.received < size:
-        raise Broken(request, Breakage.TRUNCATED, f"{verifier.received} of {size} bytes came")
+    if verifier.received < descriptor.size:
+        raise Broken(request, Breakage.TRUNCATED, f"{verifier.received} of {descriptor.size} bytes came")
 
 
-def bytes_to_skip(request: Request, head: Head, start: int, size: int) -> int:
+def bytes_to_skip(request: Request, head: Head, start: int, descriptor: Descriptor) -> int:
     """Return how many bytes of a response come before byte ``start``: none if the range was honoured, else all.
 
     Raises `IntegrityError` when the response announces another size than the blob has, and `Misbehaved` for another
     range than was asked for.
     """
+    size = descriptor.size
     expected, skip = (size - start, 0) if head.status == 206 else (size, start)
     if head.status == 206 and not (head.header("content-range") or "").startswith(f"bytes {start}-"):
         raise Misbehaved(request, "it sends another range than was asked for")
     announced = head.header("content-length")
     if announced is not None and announced != str(expected):
         raise IntegrityError(
-            f"{request.access.endpoint.registry} announces {announced} bytes instead of {expected} for a blob"
-            f" of `{request.access.repository}`"
+            f"{request.access.endpoint.registry} announces {announced} bytes instead of {expected} for"
+            f" {descriptor.digest} in `{request.access.repository}`"
         )
     return skip
