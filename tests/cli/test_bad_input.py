@@ -88,6 +88,10 @@ WRONG = {
     "a build argument without a name": Wrong(arguments=["--build-arg", "=x"], says=["has no name"]),
     "an unknown option": Wrong(arguments=["--plattform", "x"], says=["No such option", "--platform"]),
     "a store that is a path": Wrong(arguments=["--cache", "./x"], says=["`./x` is not a repository", "oci:./x"]),
+    "a cache of one's own that is only read": Wrong(
+        arguments=["--cache-read-only"],
+        says=["--cache-read-only: the cache is oci:", "this machine's own", "with --cache STORE"],
+    ),
     "a repository with a scheme": Wrong(arguments=["--push", "https://x/y"], says=["without a scheme"]),
     "a repository in upper case": Wrong(arguments=["--push", "localhost:1/Acme"], says=["lower case"]),
     "push and output": Wrong(arguments=["--push", "x/y", "--output", "oci:z"], says=["exclude each other"]),

@@ -28,6 +28,7 @@ class Asked:
     build_platform: str
     tags: tuple[str, ...]
     cache: str | None = None
+    cache_read_only: bool = False
     push: str | None = None
     output: str | None = None
 
@@ -63,6 +64,8 @@ _PLACES = (
     click.option("--cache", metavar="STORE",
                  help="Where cores and bases are kept: oci:DIR or a repository. "
                       "[default: beside the images, else .buildonce/cache]"),
+    click.option("--cache-read-only", is_flag=True,
+                 help="Read the cache and never write to it; what is new is kept in .buildonce/cache."),
     click.option("--push", "push", metavar="REPOSITORY",
                  help="Ship to this repository; with {variant} in it, each variant to one of its own."),
     click.option("--output", metavar="oci:DIR", help="Ship to an OCI layout. [default: .buildonce/images]"),

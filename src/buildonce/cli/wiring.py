@@ -27,7 +27,9 @@ from buildonce.run.git import commit_id, version
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import OWN_FOLDER, Project, load_project
 from buildonce.run.state import State, state_folder
+from buildonce.store.layout import LayoutStore
 from buildonce.store.opening import LayoutLocation, open_store, parse_store
+from buildonce.store.overlay import OverlayStore
 from buildonce.store.protocol import Store
 from buildonce.store.registry import RegistrySession, RegistryStore, options_from_environment
 
@@ -38,10 +40,12 @@ class Places(Struct, frozen=True, kw_only=True):
     """Where images go and where results are kept.
 
     ``target`` is a store as the user writes it; with ``{variant}`` in it, each variant goes to a store of its own.
+    ``upper`` is where new results go instead of the cache, if that is only read.
     """
 
     target: str
     cache: LayoutLocation | Repository
+    upper: LayoutLocation | None = None
 
     def location(self, variant: str) -> LayoutLocation | Repository:
         """Return where a variant's images go. Raises `UsageError` when that is no store."""
@@ -89,11 +93,29 @@ def find_places(asked: Asked) -> Places:
         raise UsageError(f"--push {asked.push} is not a repository", help="for a layout on disk, use --output")
     if asked.output and not isinstance(example, LayoutLocation):
         raise UsageError(f"--output {asked.output} is not a layout on disk", help="write it as oci:DIR, or use --push")
+    here = LayoutLocation(own / "cache")
     if asked.cache:
-        return Places(target=target, cache=parse_store(asked.cache))
-    if isinstance(example, Repository):
-        return Places(target=target, cache=example if VARIANT in target else example.beside("-cache"))
-    return Places(target=target, cache=LayoutLocation(own / "cache"))
+        cache = parse_store(asked.cache)
+    elif isinstance(example, Repository):
+        cache = example if VARIANT in target else example.beside("-cache")
+    else:
+        cache = here
+    return Places(target=target, cache=cache, upper=_upper(cache, here) if asked.cache_read_only else None)
+
+
+def _upper(cache: LayoutLocation | Repository, here: LayoutLocation) -> LayoutLocation:
+    if isinstance(cache, LayoutLocation) and cache.path.resolve() == here.path.resolve():
+        raise UsageError(
+            f"--cache-read-only: the cache is {cache}, which is this machine's own",
+            help="name the cache that others fill with --cache STORE, or leave out --cache-read-only",
+        )
+    return here
+
+
+def open_cache(places: Places, session: RegistrySession) -> Store:
+    """Return the cache; where it is only read, with what this machine adds to it."""
+    cache = open_store(places.cache, session, mirrored=False)
+    return OverlayStore(cache, LayoutStore(places.upper.path)) if places.upper else cache
 
 
 def unused_places() -> Places:
@@ -123,7 +145,8 @@ def places_of_variants(
 def keep_out_of_git(places: Places, asked: Asked) -> None:
     """Make the project's own folder, if something goes there, so that Git passes it over."""
     own = (asked.context or Path()) / OWN_FOLDER
-    used = [place.path for place in (places.location("any"), places.cache) if isinstance(place, LayoutLocation)]
+    stores = (places.location("any"), places.cache, places.upper)
+    used = [place.path for place in stores if isinstance(place, LayoutLocation)]
     ignore = own / ".gitignore"
     if any(own in path.parents for path in used) and not ignore.exists():
         own.mkdir(exist_ok=True)
@@ -162,7 +185,7 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings
             state=state,
             session=session,
             open_repository=open_repository,
-            cache=open_store(places.cache, session, mirrored=False),
+            cache=open_cache(places, session),
             emit=emit,
             find_engine=find_engine,
         )

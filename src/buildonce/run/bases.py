@@ -21,6 +21,7 @@ from buildonce.plan.recipes import Key, encode_recipe
 from buildonce.reference import Reference, Repository
 from buildonce.run.base_records import BaseDetails, ReadyBase, base_details, base_name, base_stack
 from buildonce.run.built import read_built
+from buildonce.run.cache_places import origins_of
 from buildonce.run.jobs import derive_base
 from buildonce.run.placement import Probe, place_steps
 from buildonce.run.proving import Prover, last_error
@@ -95,7 +96,7 @@ class BaseMaker:
             manifest = without_record(found.manifest)
             source: Source = self._shop.cache
             image = BaseImage(manifest=manifest, config=await self._shop.small_blob(source, manifest.config))
-            origins = self._shop.cache_origins
+            origins = await origins_of(self._shop.cache, found.stored.digest)
         else:
             image, source, origins = self._external(node)
         return ReadyBase(
@@ -207,10 +208,10 @@ class BaseMaker:
             seconds=base.seconds,
             details=msgspec.Raw(msgspec.json.encode(details)),
         )
-        await put_result(self._shop.cache, manifest=manifest, record=record, new=new, shared=shared)
+        kept = await put_result(self._shop.cache, manifest=manifest, record=record, new=new, shared=shared)
         if base.fresh:
             await self._shop.keep_account(lambda: self._shop.accountant.base(node), base.seconds)
-            base.origins = self._shop.cache_origins
+            base.origins = await origins_of(self._shop.cache, kept.stored.digest)
 
 
 def _is_whole(node: BaseNode, found: Result) -> bool:

@@ -17,9 +17,7 @@ from buildonce.dockerfile.runes import has_invalid
 from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Digest, Manifest
 from buildonce.plan.nodes import CoreNode
 from buildonce.plan.recipes import encode_recipe
-from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Store
-from buildonce.store.registry import RegistryStore
 from buildonce.store.results import Record, Result, ResultName, put_result
 from buildonce.store.streams import blob_of_bytes, blob_of_file
 
@@ -45,14 +43,6 @@ def core_name(node: CoreNode) -> ResultName:
 def core_details(result: Result) -> CoreDetails:
     """Return what a core's record says of its content."""
     return msgspec.json.decode(result.record.details, type=CoreDetails)
-
-
-def core_address(store: Store, result: Result) -> str:
-    """Return the named context that gives an engine a core."""
-    if isinstance(store, LayoutStore):
-        return f"oci-layout://{store.path.absolute()}@{result.stored.digest}"
-    assert isinstance(store, RegistryStore)  # noqa: S101  there are two kinds of store
-    return f"docker-image://{store.repository}@{result.stored.digest}"
 
 
 async def store_core(

@@ -18,7 +18,8 @@ from buildonce.oci import Digest
 from buildonce.plan.nodes import CoreNode
 from buildonce.plan.recipes import Key
 from buildonce.run.built import read_built_core, read_exported_core
-from buildonce.run.core_results import core_address, core_details, core_name, store_core, without_contents
+from buildonce.run.cache_places import address_of
+from buildonce.run.core_results import core_details, core_name, store_core, without_contents
 from buildonce.run.jobs import derive_core, stage_context_name
 from buildonce.run.layers import Stack
 from buildonce.run.workshop import Order, Workshop
@@ -99,7 +100,7 @@ class CoreMaker:
     async def _contexts(self, file: int, cores: Mapping[int, ReadyCore], store: Store) -> Mapping[str, str]:
         graphs = {stage: self._shop.graphs[(file, core.node.target)] for stage, core in cores.items()}
         return {
-            stage_context_name(graphs[stage], stage): core_address(store, await core.result())
+            stage_context_name(graphs[stage], stage): await address_of(store, (await core.result()).stored.digest)
             for stage, core in cores.items()
         }
 

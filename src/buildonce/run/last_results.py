@@ -10,7 +10,7 @@ from buildonce.errors import IntegrityError
 from buildonce.oci import OCI_MANIFEST, Manifest, MediaType, decode_manifest, encode_json
 from buildonce.plan.accounts import Account
 from buildonce.store.protocol import Source, Store
-from buildonce.store.results import NOT_IN_TAGS
+from buildonce.store.results import NOT_IN_TAGS, advising_readers
 from buildonce.store.streams import blob_of_bytes
 
 ACCOUNT_TYPE = MediaType("application/vnd.buildonce.account.v1+json+zlib")
@@ -28,8 +28,9 @@ async def keep_last(store: Store, account: Account) -> None:
     blob = blob_of_bytes(content, ACCOUNT_TYPE)
     # Readers of images expect at least one layer; the account is config and layer at once.
     manifest = Manifest(media_type=OCI_MANIFEST, config=blob.descriptor, layers=(blob.descriptor,))
-    await store.put_blob(blob)
-    await store.put_manifest(encode_json(manifest), manifest.media_type, tag=_tag(account))
+    with advising_readers():
+        await store.put_blob(blob)
+        await store.put_manifest(encode_json(manifest), manifest.media_type, tag=_tag(account))
 
 
 async def find_last(source: Source, like: Account) -> Account | None:

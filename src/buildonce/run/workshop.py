@@ -26,7 +26,6 @@ from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.nodes import Plan
 from buildonce.plan.planning import Graphs
 from buildonce.plan.sources import Request
-from buildonce.reference import Repository
 from buildonce.run.git import head
 from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
 from buildonce.run.last_results import keep_last
@@ -38,7 +37,6 @@ from buildonce.run.state import State
 from buildonce.run.turns import Turn
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Source, Store
-from buildonce.store.registry import RegistryStore
 from buildonce.tasks import Tasks
 
 SMALL = 16 * 1024 * 1024
@@ -143,11 +141,6 @@ class Workshop:
         if not turn.try_take():
             async with self.activity(Activity.WAIT, node, "another run is at it"):
                 await turn.wait()
-
-    @property
-    def cache_origins(self) -> tuple[Repository, ...]:
-        """Where blobs of the cache can be mounted from."""
-        return (self.cache.repository,) if isinstance(self.cache, RegistryStore) else ()
 
     async def small_blob(self, source: Source, descriptor: Descriptor) -> bytes:
         """Return a config's bytes, from this machine's memory if it has them."""

@@ -7,11 +7,13 @@ annotation of the manifest, so one request finds a result and everything that is
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
 
-from buildonce.errors import IntegrityError
+from buildonce.errors import AuthenticationError, IntegrityError
 from buildonce.oci import Manifest, Platform, decode_manifest, digest_of, encode_json, parse_platform
 from buildonce.store.ensuring import ensure_blob
 from buildonce.store.protocol import Blob, Source, Store, Stored
@@ -93,10 +95,22 @@ async def put_result(
     annotated = msgspec.structs.replace(manifest, annotations=annotations)
     content, media_type = encode_json(annotated), annotated.media_type
     tag = ResultName(kind=record.kind, name=record.name, platform=parse_platform(record.platform), key=record.key).tag
-    await together((*(ensure_blob(store, blob) for blob in shared), *(store.put_blob(blob) for blob in new)))
-    await store.put_manifest(content, media_type, tag=tag)
+    with advising_readers():
+        await together((*(ensure_blob(store, blob) for blob in shared), *(store.put_blob(blob) for blob in new)))
+        await store.put_manifest(content, media_type, tag=tag)
     stored = Stored(media_type=media_type, content=content, digest=digest_of(content))
     return Result(stored=stored, manifest=annotated, record=record)
+
+
+@contextmanager
+def advising_readers() -> Iterator[None]:
+    """Say what to do when a cache may be read and not be written."""
+    try:
+        yield
+    except AuthenticationError as error:
+        error.notes += ("it is the cache that this run may not write",)
+        error.help = f"a run that may only read the cache wants --cache-read-only; else: {error.help}"
+        raise
 
 
 def without_record(manifest: Manifest) -> Manifest:
