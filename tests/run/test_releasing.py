@@ -115,6 +115,18 @@ async def test_an_interruption_between_tags_is_in_the_journal_until_a_run_comple
     assert await shop.tags() == digests(wanted)
 
 
+async def test_tags_that_were_put_back_leave_nothing_in_the_journal(shop: Shop) -> None:
+    old = release(*VARIANTS)
+    await shop.release(await shop.stage(old))
+    record = await shop.stage(release(*VARIANTS, core="core 2"))
+    shop.registry.faults.append(status(403, method="PUT", path=r"/acme/b/manifests/b$", times=1))
+    with pytest.raises(StoreError, match="denies access"):
+        await shop.release(record)
+    assert await shop.tags() == digests(old)
+    assert shop.journal.unfinished(shop.targets.values()) is None
+    assert await shop.release(record) == [TagOutcome.MOVED, TagOutcome.MOVED]
+
+
 async def test_a_release_that_goes_on_is_none_that_was_interrupted(shop: Shop) -> None:
     targets = shop.targets.values()
     record = await shop.stage(release(*VARIANTS))

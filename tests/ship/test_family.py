@@ -94,8 +94,25 @@ async def test_a_tag_that_fails_is_named_with_its_repository(registry: FakeRegis
         await family.send(release("a", "b"))
         with pytest.raises(StoreError) as error:
             await family.tag(release("a", "b"))
-    assert f"moved already: {registry.host}/acme/a:a" in error.value.notes
+    assert f"new, and complete: {registry.host}/acme/a:a" in error.value.notes
     assert f"not moved: {registry.host}/acme/b:b" in error.value.notes
+
+
+async def test_a_tag_that_fails_has_those_of_other_repositories_put_back(registry: FakeRegistry) -> None:
+    old, new = release("a", "b"), release("a", "b", core="core 2")
+    async with new_session() as session:
+        first = Family(publishers(registry, session, ["a", "b"]))
+        await first.send(old)
+        await first.tag(old)
+        registry.faults.append(status(403, method="PUT", path=r"/acme/b/manifests/b$", times=99))
+        second = Family(publishers(registry, session, ["a", "b"]))
+        await second.send(new)
+        with pytest.raises(StoreError) as error:
+            await second.tag(new)
+        assert not second.has_moved(new)
+    assert {f"not moved: {registry.host}/acme/b:b", "moved, and put back: 1"} <= set(error.value.notes)
+    for index in old.indexes:
+        assert await where(registry, index.variant) == index.digest
 
 
 async def test_what_one_repository_lost_is_sent_again_and_only_what_is_left_is_tagged(registry: FakeRegistry) -> None:

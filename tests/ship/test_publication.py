@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from msgspec import structs
 
 from buildonce.errors import IntegrityError, MissingBlobs, StoreError
@@ -18,7 +20,7 @@ from buildonce.ship.release import Release, index_images
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Outcome, Store
 from buildonce.store.registry import RegistryStore
-from tests.fakes.registry import FakeRegistry, status
+from tests.fakes.registry import FakeRegistry, Fault, status
 from tests.fakes.sessions import new_session
 from tests.ship.releases import EMPTY, PLATFORMS, image, release
 
@@ -33,6 +35,18 @@ async def registry() -> AsyncIterator[FakeRegistry]:
 async def store(registry: FakeRegistry) -> AsyncIterator[Store]:
     async with new_session() as session:
         yield RegistryStore(Repository(registry.host, "acme/family"), session)
+
+
+async def where_tags_point(store: Store, tags: Iterable[str]) -> dict[str, Digest | None]:
+    return {tag: await store.head_manifest(tag) for tag in tags}
+
+
+async def until_moved(registry: FakeRegistry, variant: str, wanted: Release) -> None:
+    """Wait until a variant's tag points to the release."""
+    [digest] = [index.digest for index in wanted.indexes if index.variant == variant]
+    async with asyncio.timeout(10):
+        while registry.repository("acme/family").tags.get(variant) != digest:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def test_everything_goes_by_digest_before_any_tag(registry: FakeRegistry, store: Store) -> None:
@@ -100,12 +114,78 @@ async def test_a_failing_image_moves_no_tag(registry: FakeRegistry, store: Store
     assert len(sent) == len(published.sent) < 4, "what was sent before the failure is not sent again"
 
 
-async def test_a_failing_tag_says_which_moved(registry: FakeRegistry, store: Store) -> None:
+async def test_new_tags_that_could_not_all_be_made_are_named(registry: FakeRegistry, store: Store) -> None:
     registry.faults.append(status(403, method="PUT", path=r"/manifests/b$", times=99))
     with pytest.raises(StoreError) as error:
         await Publisher(store, EMPTY).publish(release("a", "b"))
-    assert "moved already: a" in error.value.notes
-    assert "not moved: b" in error.value.notes
+    assert {"new, and complete: a", "not moved: b"} <= set(error.value.notes)
+
+
+async def test_tags_that_moved_are_put_back_when_one_cannot_be_moved(registry: FakeRegistry, store: Store) -> None:
+    first = Publisher(store, EMPTY)
+    await first.publish(release("a", "b", "c"))
+    old = await where_tags_point(store, "abc")
+    registry.faults.append(status(403, method="PUT", path=r"/manifests/b$", times=1))
+    second = Publisher(store, first.receipt)
+    changed = release("a", "b", "c", core="core 2")
+    with pytest.raises(StoreError) as error:
+        await second.publish(changed)
+    assert {"not moved: b", "moved, and put back: 2"} <= set(error.value.notes)
+    assert await where_tags_point(store, "abc") == old == second.receipt.tags
+    registry.log.clear()
+    await Publisher(store, second.receipt).publish(changed)
+    assert await where_tags_point(store, "abc") == {index.variant: index.digest for index in changed.indexes}
+    assert not registry.requests("POST"), "every image was there already"
+
+
+async def test_a_tag_is_not_put_back_to_where_others_had_moved_it_from(registry: FakeRegistry, store: Store) -> None:
+    ours = Publisher(store, EMPTY)
+    await ours.publish(release("a", "b"))
+    await Publisher(store, EMPTY).publish(release("a", "b", core="others' core"))
+    registry.faults.append(status(403, method="PUT", path=r"/manifests/b$", times=1))
+    with pytest.raises(StoreError) as error:
+        await Publisher(store, ours.receipt).publish(release("a", "b", core="core 2"))
+    assert {"not moved: b", "moved already: a"} <= set(error.value.notes)
+    tags = await where_tags_point(store, "ab")
+    assert tags["b"] == release("b", core="others' core").indexes[0].digest
+    assert tags["a"] == release("a", core="core 2").indexes[0].digest
+
+
+async def test_a_tag_that_others_moved_since_is_not_put_back(registry: FakeRegistry, store: Store) -> None:
+    first = Publisher(store, EMPTY)
+    await first.publish(release("a", "b"))
+    others = release("a", core="others' core").indexes[0]
+
+    async def move_and_deny(registry: FakeRegistry, _request: web.Request, _body: bytes) -> web.StreamResponse:
+        await until_moved(registry, "a", changed)
+        await Publisher(store, EMPTY).publish(Release(indexes=(others,)))
+        return web.Response(status=403)
+
+    changed = release("a", "b", core="core 2")
+    registry.faults.append(Fault(act=move_and_deny, method="PUT", path=r"/manifests/b$"))
+    second = Publisher(store, first.receipt)
+    with pytest.raises(StoreError):
+        await second.publish(changed)
+    assert (await where_tags_point(store, "ab")) == {"a": others.digest, "b": release("b").indexes[0].digest}
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET", "PUT"])
+async def test_what_could_not_be_put_back_is_named(registry: FakeRegistry, store: Store, method: str) -> None:
+    first = Publisher(store, EMPTY)
+    await first.publish(release("a", "b"))
+
+    async def deny(registry: FakeRegistry, _request: web.Request, _body: bytes) -> web.StreamResponse:
+        await until_moved(registry, "a", changed)
+        path = "/manifests/sha256" if method == "GET" else "/manifests/a$"
+        registry.faults.append(status(400, method=method, path=path, times=99))
+        return web.Response(status=400)
+
+    changed = release("a", "b", core="core 2")
+    registry.faults.append(Fault(act=deny, method="PUT", path=r"/manifests/b$"))
+    with pytest.raises(StoreError) as error:
+        await Publisher(store, first.receipt).publish(changed)
+    assert {"not moved: b", "moved already: a"} <= set(error.value.notes)
+    assert "run the same command again" in str(error.value.help)
 
 
 async def test_what_a_busy_registry_misses_for_a_moment_is_sent_again(registry: FakeRegistry, store: Store) -> None:

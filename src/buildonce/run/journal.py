@@ -20,8 +20,9 @@ class Entry:
     Its file is locked for as long as the run goes on: one that is not belongs to a run that was interrupted.
     """
 
-    def __init__(self, journal: Journal, targets: tuple[str, ...], file: int) -> None:
+    def __init__(self, journal: Journal, targets: tuple[str, ...], path: Path, file: int) -> None:
         self._journal = journal
+        self._path = path
         self._targets = targets
         self._file = file
 
@@ -30,6 +31,11 @@ class Entry:
         self.close()
         for path in self._journal.interrupted(self._targets):
             path.unlink(missing_ok=True)
+
+    def dropped(self) -> None:
+        """Note that no tag of the release has moved after all."""
+        self._path.unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
         """Note that the run ends, whatever has become of its tags."""
@@ -62,7 +68,7 @@ class Journal:
                 os.close(file)
                 temporary.unlink(missing_ok=True)
                 raise
-        return Entry(self, targets, file)
+        return Entry(self, targets, path, file)
 
     def unfinished(self, targets: Iterable[str]) -> Path | None:
         """Return the record of a release to these stores that was interrupted while its tags moved."""

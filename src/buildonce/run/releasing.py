@@ -55,6 +55,10 @@ async def tag_release(
         if not await family.settle(release):
             emit(Warned(message="another run shipped to the same tags at the same time; they point to its release now"))
         await asyncio.to_thread(entry.done)
+    except StoreError:
+        if not family.has_moved(release):
+            await asyncio.to_thread(entry.dropped)
+        raise
     finally:
         entry.close()
     return published

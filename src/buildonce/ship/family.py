@@ -26,7 +26,7 @@ class Family:
         await together(publisher.send(part) for publisher, part in self._parts(release))
 
     async def tag(self, release: Release) -> Published:
-        """Move the tags of ``release``, which was sent, in all stores. Raises `StoreError`, noting what moved."""
+        """Move the tags of ``release``, which was sent, in all stores, or in none; raises what `move_tags` does."""
         parts = self._parts(release)
         await move_tags(parts)
         return self.published(release)
@@ -58,6 +58,10 @@ class Family:
     def has_moves(self, release: Release) -> bool:
         """Say whether any tag of ``release``, which was sent, points elsewhere."""
         return any(publisher.moves(part) for publisher, part in self._parts(release))
+
+    def has_moved(self, release: Release) -> bool:
+        """Say whether any tag of ``release`` has been moved, and not put back."""
+        return any(publisher.moved(part) for publisher, part in self._parts(release))
 
     def _parts(self, release: Release) -> Sequence[tuple[Publisher, Release]]:
         distinct = dict.fromkeys(self._publishers[index.variant] for index in release.indexes)

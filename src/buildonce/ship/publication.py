@@ -15,7 +15,7 @@ from enum import Enum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from buildonce.errors import MissingBlobs, StoreError
+from buildonce.errors import MissingBlobs, NotInStore, StoreError
 from buildonce.oci import Digest
 from buildonce.ship.receipts import Receipt
 from buildonce.ship.release import Image, Release
@@ -82,7 +82,7 @@ class Publisher:
         return isinstance(self._store, AtomicTags)
 
     async def publish(self, release: Release) -> Published:
-        """Publish ``release``; raises `StoreError` and then has moved no tag, unless the message says which."""
+        """Publish ``release``; raises `StoreError`; its tags are then where they were, or notes say which not."""
         await self.send(release)
         return await self.tag(release)
 
@@ -127,6 +127,25 @@ class Publisher:
         """Put an index under its tag. Raises `StoreError`."""
         await self._store.put_manifest(move.index.content, move.index.media_type, tag=move.tag)
         self._note(move)
+
+    def moved(self, release: Release) -> Sequence[Move]:
+        """Return what of ``release`` has been moved."""
+        return [Move(index, tag) for index in release.indexes for tag in index.tags if tag in self._moved]
+
+    async def put_back(self, move: Move) -> None:
+        """Point a tag that was moved to where it pointed before; one that others moved since stays there.
+
+        Raises `StoreError`, also when what it pointed to is gone.
+        """
+        before = self._before[move.tag]
+        if before is None or await self.look(move.tag) != move.index.digest:
+            return
+        stored = await self._store.get_manifest(before)
+        if stored is None:
+            raise NotInStore(f"{self.name} has {before} no more, to which `{move.tag}` pointed")
+        await self._store.put_manifest(stored.content, stored.media_type, tag=move.tag)
+        self._tags[move.tag] = before
+        self._moved.discard(move.tag)
 
     def places(self, release: Release) -> Sequence[Place]:
         """Return all tags of ``release``."""
