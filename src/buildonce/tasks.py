@@ -52,6 +52,27 @@ async def to_the_end(coroutine: Coroutine[Any, Any, _T]) -> _T:
     return task.result()
 
 
+async def finishing(coroutine: Coroutine[Any, Any, _T], seconds: float) -> _T:
+    """Run a coroutine, which gets some ``seconds`` more to end by itself when the caller is cancelled."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        try:
+            await to_the_end(asyncio.wait({task}, timeout=seconds))
+        finally:
+            await end(task)
+        raise
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; what it fails with is known already, or of no interest any more."""
+    task.cancel()
+    await to_the_end(asyncio.wait({task}))
+    if not task.cancelled():
+        task.exception()
+
+
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first failure in a group of failures that is not a group."""
     error: BaseException = group

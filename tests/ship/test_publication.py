@@ -188,6 +188,33 @@ async def test_what_could_not_be_put_back_is_named(registry: FakeRegistry, store
     assert "run the same command again" in str(error.value.help)
 
 
+async def test_what_is_said_to_be_missing_is_asked_for_before_it_is_sent_again(
+    registry: FakeRegistry, store: Store
+) -> None:
+    wanted = release("a", "b")
+    missed = wanted.indexes[0].images[0]
+    core = missed.new[0].descriptor.digest
+    lacks = [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown", "detail": {"digest": core}}]
+    fault = status(400, errors=lacks, method="PUT", path=f"/manifests/{missed.descriptor.digest}")
+    registry.faults.append(fault)
+    await Publisher(store, EMPTY).publish(wanted)
+    asked = [one.path.rpartition("/")[2] for one in registry.requests("HEAD", "/blobs/")]
+    assert asked == [core]
+    uploads = [one.query["digest"] for one in registry.requests("PUT", "/uploads/")]
+    assert len(uploads) == len(set(uploads))
+    # A registry that goes on to miss what it says is there gets it again.
+    registry.log.clear()
+    fault.times = 3
+    changed = release("a", "b", core="core 2")
+    missed = changed.indexes[0].images[0]
+    core = missed.new[0].descriptor.digest
+    lacks[0]["detail"] = {"digest": core}
+    fault.path = f"/manifests/{missed.descriptor.digest}"
+    await Publisher(store, EMPTY).publish(changed)
+    uploads = [one.query["digest"] for one in registry.requests("PUT", "/uploads/")]
+    assert uploads.count(core) >= 2
+
+
 async def test_what_a_busy_registry_misses_for_a_moment_is_sent_again(registry: FakeRegistry, store: Store) -> None:
     """Debian's registry writes names in place: another run's PUT of the same image hides it for a moment."""
     wanted = release("a", "b")

@@ -14,7 +14,8 @@ from buildonce.store.registry.transport import HttpTransport, Timeouts
 from tests.fakes.registry import LINGER
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-QUICK = Timeouts(connect=1.0, stall=0.2, answer=0.4)
+PATIENT = Timeouts(connect=20.0, stall=20.0, answer=20.0)
+QUICK = Timeouts(connect=20.0, stall=0.2, answer=0.4)
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -97,7 +98,7 @@ def request(
 
 @asynccontextmanager
 async def transport(
-    timeouts: Timeouts = QUICK, environment: Mapping[str, str] | None = None
+    timeouts: Timeouts = PATIENT, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[HttpTransport]:
     """Give a transport, and close it."""
     made = HttpTransport(timeouts, environment or {})

@@ -11,7 +11,7 @@ import pytest
 from buildonce.errors import MissingBlobs, StoreError
 from buildonce.oci import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, digest_of
 from buildonce.reference import Repository
-from buildonce.store.protocol import Blob, Outcome
+from buildonce.store.protocol import Blob, Outcome, Presence
 from buildonce.store.registry import RegistryStore
 from buildonce.store.registry.capabilities import Capabilities, CapabilityTable, Lesson, merge
 from buildonce.store.registry.uploads import RESUMABLE, TINY, Way, Wish, choose_way
@@ -36,7 +36,12 @@ async def store(registry: FakeRegistry, table: CapabilityTable) -> AsyncIterator
 
 def blob(content: bytes = b"layer", *origins: Repository, perhaps: bool = False) -> Blob:
     made = blob_of_bytes(content, OCI_LAYER_GZIP, origins=origins)
-    return Blob(descriptor=made.descriptor, open=made.open, origins=origins, perhaps_there=perhaps)
+    return Blob(
+        descriptor=made.descriptor,
+        open=made.open,
+        origins=origins,
+        presence=Presence.PERHAPS if perhaps else Presence.UNKNOWN,
+    )
 
 
 def blobs(count: int) -> list[Blob]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from buildonce.store.registry.connection import Answer, NotHttp
 from buildonce.store.registry.faults import Breakage, Broken
 from buildonce.store.registry.messages import Body
-from tests.store.scripted import OK, ask, request, saying, serving, transport
+from tests.store.scripted import OK, QUICK, ask, request, saying, serving, transport
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nTrailer: x\r\n\r\n"
 UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\n\r\nok"
@@ -150,7 +150,7 @@ async def test_a_server_that_stops_half_way_is_given_up() -> None:
         writer.write(OK[:-1])
         await asyncio.sleep(5)
 
-    async with serving(serve) as server, transport() as sender:
+    async with serving(serve) as server, transport(QUICK) as sender:
         with pytest.raises(Broken) as broken:
             await ask(sender, request(server.url))
         assert broken.value.breakage is Breakage.TIMEOUT
@@ -260,7 +260,7 @@ async def test_a_body_is_given_back_when_it_is_not_wanted_any_more() -> None:
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(5)
 
-    async with serving(serve) as server, transport() as sender:
+    async with serving(serve) as server, transport(QUICK) as sender:
         with pytest.raises(Broken) as broken:
             await ask(sender, request(server.url, "PUT", body=Body(size=1 << 40, open=endless)))
         assert broken.value.breakage is Breakage.TIMEOUT

@@ -256,6 +256,8 @@ async def test_an_absolute_location_is_used_as_it_is(registry: FakeRegistry, sto
     [
         ("ftp://example.org/x", "not an http"),
         ("http://user:secret@127.0.0.1/x", "carries a user name"),
+        ("http://[", "not a URL"),
+        ("http://127.0.0.1:99999999/x", "not a URL"),
         ("", "no Location"),
     ],
 )
@@ -305,6 +307,15 @@ async def test_a_redirect_to_another_host_carries_no_credentials(clock: FakeCloc
         assert "authorization" in registry.requests("GET", "/blobs/")[0].headers
         assert "authorization" not in other.log[0].headers
         assert other.log[0].query["X-Signature"] == "abc/"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_a_redirect_to_what_is_no_url_is_an_error(
+    registry: FakeRegistry, store: RegistryStore, method: str
+) -> None:
+    registry.faults.append(fake.redirect(lambda _: "http://[", method=method))
+    with pytest.raises(RegistryUnavailable, match="not a URL"):
+        await (store.get_manifest("v1") if method == "GET" else store.put_blob(layer()))
 
 
 async def test_redirects_without_end_are_cut(registry: FakeRegistry, store: RegistryStore) -> None:

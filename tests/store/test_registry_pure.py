@@ -66,7 +66,10 @@ def test_mirrors_are_read_from_the_environment() -> None:
     assert mirrors_from_environment({}) == {}
 
 
-@pytest.mark.parametrize("value", ["docker.io", "docker.io=m.example", "=http://m", "a=ftp://m", "a=http://u:p@m/"])
+@pytest.mark.parametrize(
+    "value",
+    ["docker.io", "docker.io=m.example", "=http://m", "a=ftp://m", "a=http://u:p@m/", "a=http://[", "a=http://m:99999"],
+)
 def test_a_mirror_without_a_usable_url_is_a_usage_error(value: str) -> None:
     with pytest.raises(UsageError) as caught:
         mirrors_from_environment({"BUILDONCE_MIRRORS": value})

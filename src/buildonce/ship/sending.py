@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from buildonce.errors import MissingBlobs
@@ -14,11 +14,14 @@ from buildonce.ship.receipts import Receipt
 from buildonce.ship.release import Image
 from buildonce.ship.settling import pauses
 from buildonce.store.ensuring import ensure_blob
-from buildonce.store.protocol import Blob, Outcome, Store
-from buildonce.tasks import together
+from buildonce.store.protocol import Blob, Outcome, Presence, Store
+from buildonce.tasks import finishing, together
 
 _RECEIPT_LIMIT = 50_000
 """How many digests a receipt may hold before it is begun anew."""
+
+_GRACE = 5.0
+"""Seconds that a blob on its way has left to arrive when the release has failed, so that it need not be sent again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class Sender:
         self._store = store
         self._known = _Known(recorded=set(receipt.manifests), blobs=set(receipt.blobs))
         self._is_mended = False
+        self._doubted: set[Digest] = set()
+        self._asked: set[Digest] = set()
         self._turns: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -88,13 +93,16 @@ class Sender:
         """Take back what was thought to be there of ``images``.
 
         The first time only what the store misses, if it says what: a busy registry misses for a moment what another
-        run puts there once more. Then everything: the receipt was wrong, and the store lost something.
+        run puts there once more. Then everything: the receipt was wrong, and the store lost something. What was there
+        is asked for before it is sent again, but once: a store may say of a blob that it is there and still miss it.
         """
+        before = self._known.blobs
         if self._is_mended or not missing.digests:
             self._known = _Known()
         else:
             self._forget(images, frozenset(missing.digests))
         self._is_mended = True
+        self._doubted |= before - self._known.blobs - self._asked
 
     def _forget(self, images: Collection[Image], missing: frozenset[str]) -> None:
         known = self._known
@@ -103,7 +111,7 @@ class Sender:
             for image in images
             if missing & {image.descriptor.digest, *(blob.descriptor.digest for blob in (*image.new, *image.shared))}
         }
-        known.blobs -= missing
+        known.blobs = known.blobs - missing
         known.manifests -= concerned
         known.recorded -= concerned
 
@@ -117,5 +125,13 @@ class Sender:
         digest = blob.descriptor.digest
         async with self._turns[digest]:
             if digest not in self._known.blobs:
-                self.outcomes.append(await send(blob))
-                self._known.blobs.add(digest)
+                await finishing(self._transfer(blob, send), _GRACE)
+
+    async def _transfer(self, blob: Blob, send: Callable[[Blob], Awaitable[Outcome]]) -> None:
+        digest = blob.descriptor.digest
+        if digest in self._doubted:
+            self._doubted.discard(digest)
+            self._asked.add(digest)
+            send, blob = self._store.put_blob, replace(blob, presence=Presence.LIKELY)
+        self.outcomes.append(await send(blob))
+        self._known.blobs.add(digest)

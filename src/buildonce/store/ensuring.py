@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from buildonce.store.protocol import Blob, Outcome, Store
+from buildonce.store.protocol import Blob, Outcome, Presence, Store
 
 
 async def ensure_blob(store: Store, blob: Blob) -> Outcome:
@@ -12,4 +12,4 @@ async def ensure_blob(store: Store, blob: Blob) -> Outcome:
 
     A mount is one request and settles it; else a large blob is asked for; else it is sent.
     """
-    return await store.put_blob(replace(blob, perhaps_there=True))
+    return await store.put_blob(replace(blob, presence=Presence.PERHAPS))

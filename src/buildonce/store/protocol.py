@@ -22,19 +22,29 @@ class Stored(Struct, frozen=True):
     digest: Digest
 
 
+class Presence(Enum):
+    """Whether a store has a blob already, as far as anybody knows who wants it there."""
+
+    UNKNOWN = "unknown"
+    """Nobody has put it there: it is sent without a question."""
+    PERHAPS = "perhaps"
+    """Somebody may have: it is asked for where sending it costs more than a question."""
+    LIKELY = "likely"
+    """Somebody has, and there is a doubt: it is asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
     """A blob on its way into a store.
 
     ``open`` starts a new stream over the bytes each time it is called (an upload may have to be repeated).
     ``origins`` are repositories that are known to hold it; one in the target's registry allows a mount.
-    ``perhaps_there``: the store may well hold it already, and it is worth a question to find out before it is sent.
     """
 
     descriptor: Descriptor
     open: Callable[[], AsyncIterator[bytes]] = field(repr=False)
     origins: tuple[Repository, ...] = ()
-    perhaps_there: bool = False
+    presence: Presence = Presence.UNKNOWN
 
 
 class Outcome(Enum):

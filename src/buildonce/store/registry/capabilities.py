@@ -12,7 +12,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Struct
 
-from buildonce.store.registry.messages import Head, Kind, Request, Trial
+from buildonce.store.registry.messages import Head, Kind, Request, Trial, whole_number
 
 _DAY = 24 * 3600
 _AGES = {True: 30 * _DAY, False: 7 * _DAY}
@@ -112,7 +112,7 @@ def learned_from(request: Request, head: Head) -> Capabilities:
     """Return what the answer to a request shows of its host."""
     facts = _TRIALS[request.tries](head) if request.tries else UNKNOWN
     if head.status == 202 and request.method == "POST" and (least := head.header("oci-chunk-min-length")):
-        facts = msgspec.structs.replace(facts, chunk_min=int(least) if least.isdecimal() else None)
+        facts = msgspec.structs.replace(facts, chunk_min=whole_number(least))
     if request.kind is Kind.MANIFEST and request.method == "PUT":
         if head.status == 413 and isinstance(request.body, bytes):
             facts = msgspec.structs.replace(facts, max_manifest=len(request.body) - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit
 
 from msgspec import Struct
 
@@ -59,7 +59,7 @@ def mirrors_from_environment(environment: Mapping[str, str]) -> Mapping[str, tup
     mirrors: dict[str, tuple[Endpoint, ...]] = {}
     for item in _items(environment.get("BUILDONCE_MIRRORS", "")):
         registry, _, url = item.partition("=")
-        parts = urlsplit(url)
+        parts = _split(url)
         if not registry or parts.scheme not in _PORTS or not parts.hostname or parts.username or parts.query:
             raise UsageError(
                 f"`{registry or item}` in BUILDONCE_MIRRORS has no usable mirror",
@@ -74,6 +74,14 @@ def origin_of(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL, which together decide whether credentials may be sent."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def joined(url: str, location: str) -> str:
+    """Return where a server at ``url`` sends us with ``location``, without a fragment; see whether that is safe."""
+    try:
+        return urljoin(url, location).partition("#")[0]
+    except ValueError:
+        return location
 
 
 def why_unsafe(url: str, *, seen_from: str) -> str | None:
@@ -116,6 +124,16 @@ def redact_url(url: str) -> str:
     pairs = (f"{key}={value if key in _SHOWN else '...'}" for key, value in parse_qsl(parts.query))
     query = "&".join(pairs)
     return f"{parts.scheme}://{host}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of what may be a URL: of none, none."""
+    try:
+        parts = urlsplit(url)
+        origin_of(url)
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def _is_internal(host: str) -> bool:

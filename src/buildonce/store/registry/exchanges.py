@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -19,9 +19,19 @@ from buildonce.reference import is_tag
 from buildonce.store.documents import ACCEPTED, LIMIT, check_digest, identify, is_digest
 from buildonce.store.protocol import Stored
 from buildonce.store.registry.capabilities import tags_created
-from buildonce.store.registry.endpoints import Endpoint, why_unsafe
+from buildonce.store.registry.endpoints import Endpoint, joined, why_unsafe
 from buildonce.store.registry.faults import Misbehaved, Refused, missing_of
-from buildonce.store.registry.messages import Access, Exchange, Grant, Head, Kind, Request, Response, Trial
+from buildonce.store.registry.messages import (
+    Access,
+    Exchange,
+    Grant,
+    Head,
+    Kind,
+    Request,
+    Response,
+    Trial,
+    whole_number,
+)
 
 _ACCEPT = {"Accept": ", ".join(ACCEPTED)}
 _PAGES, _MOST_TAGS = 200, 100_000
@@ -133,7 +143,7 @@ def blob_size(access: Access, descriptor: Descriptor) -> Exchange[int | None]:
     if response.status != 200:
         raise Refused(request, response)
     size = response.header("content-length")
-    return int(size) if size is not None and size.isascii() and size.isdecimal() else descriptor.size
+    return descriptor.size if size is None else whole_number(size)
 
 
 def list_tags(access: Access) -> Exchange[tuple[str, ...]]:
@@ -182,12 +192,15 @@ def redirected(request: Request, head: Head) -> Request | None:
     location = head.header("location")
     if head.status not in (301, 302, 303, 307, 308) or not location:
         return None
-    url = urljoin(request.url, location).partition("#")[0]
-    if request.method not in ("GET", "HEAD") and not (
-        head.status in (307, 308) and urlsplit(url).netloc == urlsplit(request.url).netloc
+    url = joined(request.url, location)
+    reason = why_unsafe(url, seen_from=request.url)
+    if (
+        not reason
+        and request.method not in ("GET", "HEAD")
+        and not (head.status in (307, 308) and urlsplit(url).netloc == urlsplit(request.url).netloc)
     ):
         return None
-    if reason := why_unsafe(url, seen_from=request.url):
+    if reason:
         raise Misbehaved(request, f"its redirect cannot be followed: {reason}")
     return replace(request, url=url)
 
@@ -208,7 +221,7 @@ def _next_page(head: Head) -> str:
     """Return the query of the next page, nothing after the last; of the Link's address nothing else is believed."""
     for link in head.all("link"):
         if found := _NEXT.fullmatch(link.strip()):
-            return urlsplit(found[1]).query
+            return found[1].partition("#")[0].partition("?")[2]
     return ""
 
 

@@ -5,6 +5,7 @@ An exchange is a generator that yields requests and receives responses: the prot
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +19,8 @@ from buildonce.store.registry.endpoints import Endpoint
 Result = TypeVar("Result")
 Grant: TypeAlias = tuple[str, str]
 """A resource and an action on it: ``("repository:library/debian", "pull")``."""
+
+_WHOLE = re.compile("[0-9]{1,18}")
 
 
 class Kind(Enum):
@@ -73,6 +76,11 @@ class Request:
     body: bytes | Body | None = field(default=None, repr=False)
     limit: int = 64 * 1024
     tries: Trial | None = None
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number of bytes that a header gives; None for anything else."""
+    return int(text) if _WHOLE.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

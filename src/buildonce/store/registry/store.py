@@ -32,6 +32,7 @@ class RegistryStore:
         self.session = session
         self._mirrored = mirrored
         self._endpoint = session.endpoint(repository)
+        self._has_missed = False
 
     @property
     def name(self) -> str:
@@ -118,21 +119,25 @@ class RegistryStore:
 
     @contextmanager
     def _forgetting(self) -> Iterator[None]:
-        """Rely no longer on what the registry turns out to lack, nor on the short ways in which it was sent."""
+        """Rely no longer on what the registry turns out to lack, nor on the short ways in which it was sent.
+
+        The second time, nothing is relied on that this run sent.
+        """
         try:
             yield
         except MissingBlobs as missing:
-            self.session.uploads.forget(self.repository, missing.digests)
+            self.session.uploads.forget(self.repository, () if self._has_missed else missing.digests)
+            self._has_missed = True
             self.session.capabilities.doubt(self._endpoint.origin)
             raise
 
     def _wish(self, blob: Blob, origin: Repository | None) -> uploads.Wish:
         if origin is None:
-            return uploads.Wish(perhaps_there=blob.perhaps_there)
+            return uploads.Wish(presence=blob.presence)
         return uploads.Wish(
             origin=self._endpoint.name(origin),
             is_sure=self.session.uploads.holds(origin, blob.descriptor.digest),
-            perhaps_there=blob.perhaps_there,
+            presence=blob.presence,
         )
 
     def _chooser(self, size: int) -> Callable[[uploads.Wish], uploads.Way]:

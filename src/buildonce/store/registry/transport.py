@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from buildonce.store.registry.faults import Breakage, Broken
 from buildonce.store.registry.messages import Body, Head, Request
 from buildonce.store.registry.routes import Route, Way, route_of
 from buildonce.store.registry.tls import Trust, certificate_folders
-from buildonce.tasks import to_the_end
+from buildonce.tasks import end
 
 _IDLE = 30.0
 """Seconds after which an idle connection is not used again: servers close them, most of them later."""
@@ -168,7 +168,7 @@ class HttpTransport:
                 await exchange.answer.head()
         except BaseException:
             connection.drop()
-            await _stop(exchange.sending)
+            await _end_sending(exchange)
             raise
         return exchange
 
@@ -198,7 +198,7 @@ class HttpTransport:
             self._idle[way].append(exchange.connection)
             return
         exchange.connection.drop()
-        await _stop(exchange.sending)
+        await _end_sending(exchange)
 
 
 async def _content(body: Body) -> AsyncGenerator[bytes]:
@@ -230,19 +230,14 @@ async def _send_or_hear(sending: asyncio.Task[bool], answer: Answer) -> None:
     try:
         await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _stop(hearing)
+        await end(hearing)
     if sending.done() and not answer.has_head:
         sending.result()
 
 
-async def _stop(task: asyncio.Task[Any] | None) -> None:
-    """End a task and wait for its end; what it fails with is known already, or of no interest any more."""
-    if task is None:
-        return
-    task.cancel()
-    await to_the_end(asyncio.wait({task}))
-    if not task.cancelled():
-        task.exception()
+async def _end_sending(exchange: _Exchange) -> None:
+    if exchange.sending:
+        await end(exchange.sending)
 
 
 def _head(request: Request, route: Route) -> bytes:

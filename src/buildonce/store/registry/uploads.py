@@ -11,15 +11,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from msgspec import Struct
 
 from buildonce.errors import IntegrityError
 from buildonce.oci import Descriptor, Digest
-from buildonce.store.protocol import Outcome
+from buildonce.store.protocol import Outcome, Presence
 from buildonce.store.registry.capabilities import Capabilities
-from buildonce.store.registry.endpoints import why_unsafe
+from buildonce.store.registry.endpoints import joined, why_unsafe
 from buildonce.store.registry.exchanges import blob_size, pushing
 from buildonce.store.registry.faults import Misbehaved, Refused
 from buildonce.store.registry.messages import Access, Body, Exchange, Head, Kind, Request, Response, Trial
@@ -34,19 +34,19 @@ TINY = 64 * 1024
 BINARY = {"Content-Type": "application/octet-stream"}
 """The only type under which every registry takes the bytes of a blob as they are."""
 
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
 class Wish(Struct, frozen=True, kw_only=True):
     """How an upload may go.
 
     ``origin`` is a repository of the same registry to mount from, and ``is_sure`` says that it holds the blob beyond
-    doubt. ``perhaps_there``: the blob may be in the target although nobody knows.
+    doubt.
     """
 
     origin: str | None = None
     is_sure: bool = False
-    perhaps_there: bool = False
+    presence: Presence = Presence.UNKNOWN
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,7 +133,7 @@ def _begin(
 
     What is refused for reasons of its own (some registries refuse a mount so) is left, and the upload begins plainly.
     """
-    asks = wish.perhaps_there and descriptor.size >= TINY
+    asks = wish.presence is Presence.LIKELY or (wish.presence is Presence.PERHAPS and descriptor.size >= TINY)
     way = choose(wish) if progress.may_try else Way.PLAIN
     location = None
     if way is Way.MOUNT:
@@ -284,11 +284,11 @@ def location_of(request: Request, head: Head) -> str:
     location = head.header("location")
     if not location:
         raise Misbehaved(request, "it starts an upload without saying where (no Location)")
-    url = urljoin(request.url, location)
+    url = joined(request.url, location)
     if reason := why_unsafe(url, seen_from=request.url):
-        hint = "; does its proxy forward X-Forwarded-Proto?" if urlsplit(url).scheme == "http" else ""
+        hint = "; does its proxy forward X-Forwarded-Proto?" if url.startswith("http:") else ""
         raise Misbehaved(request, f"its upload location cannot be used: {reason}{hint}")
-    return url.partition("#")[0]
+    return url
 
 
 def with_digest(location: str, digest: Digest) -> str:
