@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.disks import growing_disk
 from tests.e2e.harness import AMD64, ARM64, BUILDONCE, VARIANTS, Host, Project, Ran, copy_example, new_project
 from tests.e2e.images import layout_digests, tag_digest
 from tests.e2e.stories import LONG_AGO, Stories
@@ -85,21 +86,10 @@ COPY --from=builder /big /big
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+def small_disk() -> Iterator[Callable[[int], Path]]:
     """Give what returns a disk of some MiB, and makes it larger when it is asked again."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    root = () if os.geteuid() == 0 else ("sudo", "--non-interactive")
-
-    def sized(size: int) -> Path:
-        mounted = os.path.ismount(disk)
-        options = f"size={size}m,mode=1777" + (",remount" if mounted else "")
-        subprocess.run([*root, "mount", "-t", "tmpfs", "-o", options, "none", disk], check=True)
-        return disk
-
-    yield sized
-    if os.path.ismount(disk):
-        subprocess.run([*root, "umount", disk], check=True)
+    with growing_disk() as sized:
+        yield sized
 
 
 @pytest.fixture

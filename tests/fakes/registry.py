@@ -23,8 +23,12 @@ from typing import Any, Self
 
 from aiohttp import web
 
-LINGER = 0.01
-"""Seconds for the sockets of a closed server: the event loop closes those that clients left during the handshake."""
+
+async def linger() -> None:
+    """Give the event loop its rounds: to accept connections of clients that never spoke, or to close their sockets."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
 
 _PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<kind>manifests|blobs/uploads|blobs|tags|referrers)/(?P<rest>.*)")
 
@@ -228,8 +232,9 @@ class FakeRegistry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._runner is not None
+        await linger()
         await self._runner.cleanup()
-        await asyncio.sleep(LINGER)
+        await linger()
 
     @property
     def host(self) -> str:

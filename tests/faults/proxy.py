@@ -24,6 +24,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from tests.fakes.registry import linger
+
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade")
 _PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<kind>manifests|blobs/uploads|blobs|tags)/(?P<rest>.*)")
 _PIECE = 64 * 1024
@@ -205,8 +207,9 @@ class FaultyProxy:
         """Listen no more."""
         runner, self._runner = self._runner, None
         if runner:
+            await linger()
             await runner.cleanup()
-        await asyncio.sleep(0.01)
+        await linger()
 
     def close_soon(self) -> None:
         """Close when the request that is under way has ended."""

@@ -6,8 +6,6 @@ it is run again without the fault, with what the first run left. Over both runs 
 
 from __future__ import annotations
 
-import json
-import random
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,31 +14,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from buildonce.errors import StoreError
-from buildonce.oci import (
-    OCI_CONFIG,
-    OCI_LAYER_GZIP,
-    OCI_MANIFEST,
-    Descriptor,
-    Manifest,
-    decode_index,
-    decode_manifest,
-    digest_of,
-    encode_json,
-)
-from buildonce.reference import Repository
-from buildonce.ship.family import Family
-from buildonce.ship.publication import Publisher
-from buildonce.ship.receipts import Receipt
-from buildonce.ship.release import Image, Release, index_images
-from buildonce.store.protocol import Blob
-from buildonce.store.registry import RegistryOptions, RegistrySession, RegistryStore
-from buildonce.store.registry.retrying import RetryPolicy
 from buildonce.store.registry.transport import Timeouts
 from buildonce.store.registry.uploads import RESUMABLE
-from buildonce.store.streams import blob_of_bytes
 from tests.e2e.harness import load_host
-from tests.fakes.sessions import FakeClock, collected, new_session
 from tests.faults.proxy import (
     Act,
     Answer,
@@ -62,7 +38,7 @@ from tests.faults.proxy import (
     stalled,
     to_itself,
 )
-from tests.ship.releases import PLATFORMS
+from tests.faults.shops import BASE, SIZE, Shop, digests, family
 
 pytestmark = pytest.mark.host
 
@@ -138,11 +114,6 @@ def placed(passing: Passing, found: Answer, start: str) -> Answer:
     return found.saying(Location=f"{start}/v2/{path}")
 
 
-def noise(name: str, size: int) -> Blob:
-    return blob_of_bytes(random.Random(name).randbytes(size), OCI_LAYER_GZIP)
-
-
-BASE = noise("base", 100_000)
 WRONG = f"sha256:{'0' * 64}"
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>hi</html>"
 
@@ -315,8 +286,8 @@ async def run(row: Row, *, needs_tokens: bool) -> None:
     """Ship one release as it should be, another through the fault, and that one again if it failed."""
     fault = row.fault.anew()
     async with FaultyProxy(load_host().registry) as proxy:
-        shop = Shop(proxy, f"faults/{secrets.token_hex(6)}", row)
-        old, new = family("core 1"), family("core 2", is_large=row.large)
+        shop = Shop(proxy, f"faults/{secrets.token_hex(6)}", is_apart=row.apart)
+        old, new = family("core 1"), family("core 2", size=RESUMABLE + 12_345 if row.large else SIZE)
         assert await shop.ship(old) is None
         before = await shop.tags()
         assert before == digests(old)
@@ -344,80 +315,3 @@ async def run(row: Row, *, needs_tokens: bool) -> None:
         again = [place for place, count in proxy.uploads().items() if count > 1]
         assert len(again) == row.twice
         assert max(proxy.uploads().values()) <= 2
-
-
-class Shop:
-    """A family's repositories behind a proxy, and what runs remember of them."""
-
-    def __init__(self, proxy: FaultyProxy, name: str, row: Row) -> None:
-        self.proxy = proxy
-        self.targets = {variant: f"{name}/{variant}" if row.apart else name for variant in VARIANTS}
-        self.receipts: Mapping[str, Receipt] = {}
-
-    async def ship(self, release: Release) -> StoreError | None:
-        """Publish a release, as a run of its own; return what kept it from that."""
-        options = RegistryOptions(timeouts=QUICK, retrying=RetryPolicy())
-        async with new_session(FakeClock(), options=options) as session:
-            publishers = {}
-            for target in set(self.targets.values()):
-                store = RegistryStore(Repository(self.proxy.host, target), session, mirrored=False)
-                publishers[target] = Publisher(store, self.receipts.get(target, Receipt(target=store.name)))
-            shipped = Family({variant: publishers[target] for variant, target in self.targets.items()})
-            try:
-                await shipped.send(release)
-                await shipped.tag(release)
-                assert await shipped.settle(release)
-            except StoreError as error:
-                return error
-            finally:
-                self.receipts = {target: one.receipt for target, one in publishers.items()}
-        return None
-
-    async def tags(self) -> dict[str, str | None]:
-        """Return where the family's tags point, as the registry itself says."""
-        async with new_session() as session:
-            return {variant: await self._direct(variant, session).head_manifest(variant) for variant in VARIANTS}
-
-    async def check(self, release: Release) -> None:
-        """Read all that the tags lead to, from the registry itself; fails where something is missing or damaged."""
-        async with new_session() as session:
-            for index in release.indexes:
-                store = self._direct(index.variant, session)
-                found = await store.get_manifest(index.variant)
-                assert found
-                assert found.content == index.content
-                for image in decode_index(found.content).manifests:
-                    stored = await store.get_manifest(image.digest)
-                    assert stored
-                    manifest = decode_manifest(stored.content)
-                    for blob in (manifest.config, *manifest.layers):
-                        assert await store.has_blob(blob)
-                        if blob.size < RESUMABLE or index.variant == "a":
-                            await collected(store.read_blob(blob))
-
-    def _direct(self, variant: str, session: RegistrySession) -> RegistryStore:
-        return RegistryStore(Repository(self.proxy.upstream, self.targets[variant]), session)
-
-
-def digests(release: Release) -> dict[str, str | None]:
-    return {index.variant: index.digest for index in release.indexes}
-
-
-def family(core: str, *, is_large: bool = False) -> Release:
-    """A base layer for all, a core layer for each platform, and a config for each image."""
-    indexes = []
-    for variant in VARIANTS:
-        images = []
-        for platform in PLATFORMS:
-            late = noise(f"{core} {platform}", RESUMABLE + 12_345 if is_large else 200_000)
-            config = blob_of_bytes(json.dumps({"of": f"{variant} {platform} {core}"}).encode(), OCI_CONFIG)
-            parts = Manifest(
-                media_type=OCI_MANIFEST, config=config.descriptor, layers=(BASE.descriptor, late.descriptor)
-            )
-            content = encode_json(parts)
-            descriptor = Descriptor(media_type=OCI_MANIFEST, digest=digest_of(content), size=len(content))
-            images.append(
-                Image(platform=platform, manifest=content, descriptor=descriptor, new=(late, config), shared=(BASE,))
-            )
-        indexes.append(index_images(variant, (variant,), tuple(images)))
-    return Release(indexes=tuple(indexes))

@@ -11,7 +11,7 @@ from typing import Any
 from buildonce.store.registry.endpoints import Endpoint
 from buildonce.store.registry.messages import Access, Body, Kind, Request
 from buildonce.store.registry.transport import HttpTransport, Timeouts
-from tests.fakes.registry import LINGER
+from tests.fakes.registry import linger
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENT = Timeouts(connect=20.0, stall=20.0, answer=20.0)
@@ -56,10 +56,11 @@ async def serving(serve: Serve, *, host: str = "127.0.0.1", tls: ssl.SSLContext 
     server = Server(serve, listener.sockets[0].getsockname()[1])
     async with listener:
         yield server
+        await linger()  # so that no connection is half accepted
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(LINGER)
+    await linger()
 
 
 class _Noting(asyncio.StreamReader):

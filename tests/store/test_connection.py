@@ -74,15 +74,19 @@ async def test_a_connection_that_may_not_be_used_again_is_not(answer: bytes) -> 
 
 
 async def test_what_a_server_says_unasked_is_not_taken_for_an_answer() -> None:
+    spoken = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
         await asyncio.sleep(0.02)
         writer.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        spoken.set()
         await reader.readuntil(b"\r\n\r\n")
 
     async with serving(serve) as server, transport() as sender:
         assert (await ask(sender, request(server.url)))[0] == 200
+        await spoken.wait()
         await asyncio.sleep(0.05)
         assert (await ask(sender, request(server.url)))[0] == 200
         assert server.connections == 2

@@ -19,12 +19,16 @@ _FORMAT = 1
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What earlier runs published to one target: digests by tag, complete images' manifests, and their own blobs."""
+    """What earlier runs published to one target: digests by tag, complete images' manifests, and their own blobs.
+
+    ``doubted`` are manifests that the target failed to take.
+    """
 
     target: str
     tags: Mapping[str, Digest] = {}
     manifests: frozenset[Digest] = frozenset()
     blobs: frozenset[Digest] = frozenset()
+    doubted: frozenset[Digest] = frozenset()
     format: int = _FORMAT
 
 

@@ -14,7 +14,7 @@ from buildonce.ship.receipts import Receipt
 from buildonce.ship.release import Image
 from buildonce.ship.settling import pauses
 from buildonce.store.ensuring import ensure_blob
-from buildonce.store.protocol import Blob, Outcome, Presence, Store
+from buildonce.store.protocol import Blob, Doubting, Outcome, Presence, Store
 from buildonce.tasks import finishing, together
 
 _RECEIPT_LIMIT = 50_000
@@ -40,6 +40,8 @@ class Sender:
         self.sent: set[Digest] = set()
         self.outcomes: list[Outcome] = []
         self._store = store
+        if isinstance(store, Doubting):
+            store.doubted |= receipt.doubted
         self._known = _Known(recorded=set(receipt.manifests), blobs=set(receipt.blobs))
         self._is_mended = False
         self._doubted: set[Digest] = set()
@@ -55,6 +57,7 @@ class Sender:
             target="",
             manifests=frozenset(known.manifests if fresh else known.manifests | known.recorded),
             blobs=frozenset() if fresh else frozenset(known.blobs),
+            doubted=frozenset(self._store.doubted if isinstance(self._store, Doubting) else ()),
         )
 
     def is_recorded(self, digest: Digest) -> bool:

@@ -127,6 +127,13 @@ class Listed(Source, Protocol):
 
 
 @runtime_checkable
+class Doubting(Protocol):
+    """A store that may keep damage when it fails: manifests that it did not take are read back when they come again."""
+
+    doubted: set[Digest]
+
+
+@runtime_checkable
 class Tagging(Protocol):
     """A store that can set several tags at less than the cost of each."""
 

@@ -21,7 +21,7 @@ from buildonce.errors import (
 )
 from buildonce.oci import Digest
 from buildonce.store.registry.endpoints import redact_url
-from buildonce.store.registry.messages import Kind, Request, Response
+from buildonce.store.registry.messages import Access, Kind, Request, Response
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
@@ -91,6 +91,10 @@ class Refused(Fault):
     def says(self, *codes: str) -> bool:
         """Say whether the registry gave one of these error codes."""
         return any(complaint.code in codes for complaint in self.complaints)
+
+
+class Unreadable(Refused):
+    """What was stored cannot be got back."""
 
 
 class Misbehaved(Fault):
@@ -174,6 +178,8 @@ def error_of(fault: Fault, *, source: str, is_known: bool) -> StoreError:
         case Refused(response=Response(status=429)):
             asked = f"it asks to wait {fault.wait:.0f} seconds" if fault.wait else "it does not say for how long"
             return RegistryUnavailable(f"{registry} limits the rate of requests; {asked}", notes=notes, help=_LATER)
+        case Unreadable():
+            return damaged_manifest(fault.request.access, fault.request.url.rpartition("/")[2], notes=notes)
         case Refused() if fault.transient:
             return RegistryFails(f"{registry} fails again and again", notes=notes, help=_LATER)
         case Refused() if fault.says("DIGEST_INVALID", "SIZE_INVALID"):
@@ -184,6 +190,17 @@ def error_of(fault: Fault, *, source: str, is_known: bool) -> StoreError:
             return RegistryUnavailable(f"{host} does not answer as a registry does", notes=notes)
         case _:
             return StoreError(f"{registry} refuses a request for {subject}", notes=notes)
+
+
+def damaged_manifest(access: Access, digest: str, *, notes: tuple[str, ...] = ()) -> IntegrityError:
+    """Return the error for a manifest that a registry cannot give back since it failed to take it."""
+    algorithm, _, encoded = digest.partition(":")
+    return IntegrityError(
+        f"{access.endpoint.registry}/{access.repository} holds a damaged copy of {digest}",
+        notes=(*notes, "it failed when this was stored, and takes it for stored since: its disk may have been full"),
+        help=f"remove it from the registry's storage (Distribution: blobs/{algorithm}/{encoded[:2]}/{encoded}/data), "
+        "restart the registry, then run again; what is complete is not sent again",
+    )
 
 
 def missing_of(fault: Refused) -> MissingBlobs | None:

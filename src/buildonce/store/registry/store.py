@@ -10,7 +10,7 @@ from buildonce.oci import Descriptor, Digest, MediaType, digest_of, parse_digest
 from buildonce.reference import Repository, is_tag
 from buildonce.store.documents import identify, is_digest
 from buildonce.store.protocol import Blob, Outcome, Stored
-from buildonce.store.registry import exchanges, uploads
+from buildonce.store.registry import exchanges, manifests, uploads
 from buildonce.store.registry.download import download
 from buildonce.store.registry.endpoints import Endpoint
 from buildonce.store.registry.messages import Access, Body, Exchange, Result
@@ -24,7 +24,8 @@ TAGS_AT_ONCE = 10
 class RegistryStore:
     """One repository. With ``mirrored``, reads ask the registry's mirrors first.
 
-    Where a tag decides what is written, ask without mirrors: theirs may lag behind.
+    Where a tag decides what is written, ask without mirrors: theirs may lag behind. ``doubted`` are manifests that the
+    registry failed to take, in this run or in earlier ones: see `manifests`.
     """
 
     def __init__(self, repository: Repository, session: RegistrySession, *, mirrored: bool = True) -> None:
@@ -33,6 +34,7 @@ class RegistryStore:
         self._mirrored = mirrored
         self._endpoint = session.endpoint(repository)
         self._has_missed = False
+        self.doubted: set[Digest] = set()
 
     @property
     def name(self) -> str:
@@ -90,7 +92,9 @@ class RegistryStore:
         reference = _checked(digest if tag is None else tag)
         identify(content, media_type, f"the manifest for {self.name}")
         with self._forgetting():
-            await self.session.run(lambda: exchanges.put_manifest(self._writing(), reference, content, media_type))
+            await self.session.run(
+                lambda: manifests.put_surely(self._writing(), reference, content, media_type, self.doubted)
+            )
         return digest
 
     async def put_tags(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> Digest:
@@ -98,6 +102,8 @@ class RegistryStore:
         digest = digest_of(content)
         left = [_checked(tag) for tag in tags]
         identify(content, media_type, f"the manifest for {self.name}")
+        if digest in self.doubted:
+            await self.put_manifest(content, media_type)
         if len(left) > 1 and self._may_send_tags():
             batches = [left[start : start + TAGS_AT_ONCE] for start in range(0, len(left), TAGS_AT_ONCE)]
             sent = await together(self._put_tags(content, media_type, digest, batch) for batch in batches)
