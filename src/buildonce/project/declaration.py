@@ -1,0 +1,42 @@
+"""A project's declaration: the one form that buildonce.toml, bake files, Compose files and options are read into.
+
+Paths are relative to the project's folder, as they are written; nothing is opened or expanded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+
+class VariantDeclaration(Struct, frozen=True, kw_only=True):
+    """An image that is wanted: a target of a Dockerfile with its arguments, and how it is called and shipped.
+
+    ``target`` is a stage's name; None for the Dockerfile's last stage. ``contexts`` are named contexts, with values as
+    `docker buildx build --build-context` takes them. ``platforms`` (texts) and ``tags`` (templates) are empty where
+    the project's count; ``push`` is the repository that the variant goes to, None where the project's counts.
+    """
+
+    name: str
+    dockerfile: str = "Dockerfile"
+    context: str = "."
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    push: str | None = None
+    checks_fit: bool = True
+
+
+class Declaration(Struct, frozen=True, kw_only=True):
+    """A project's variants, and what counts for all of them; what is not declared is None or empty."""
+
+    variants: tuple[VariantDeclaration, ...] = ()
+    platforms: tuple[str, ...] = ()
+    build_platform: str | None = None
+    push: str | None = None
+    output: str | None = None
+    cache: str | None = None
+    tags: tuple[str, ...] = ()
