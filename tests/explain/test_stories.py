@@ -264,7 +264,8 @@ async def accounts(
         return {pair: images.image(*pair) for pair in wanted}
 
     project = load_project((), root)
-    request = Request(files=project.files, platforms=(AMD64,), build_platform=build_platform, build_args=args)
+    files = tuple(replace(file, build_args=args) for file in project.files)
+    request = Request(files=files, platforms=(AMD64,), build_platform=build_platform)
 
     def no_network(_: object) -> Store:
         raise AssertionError("no registry is asked")

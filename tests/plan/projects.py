@@ -116,25 +116,33 @@ def make(
     context = FakeContext(files or {})
     request = Request(
         files=tuple(
-            SourceFile(dockerfile=parse_dockerfile(text.encode(), name), context=context, folder=folder)
+            SourceFile(
+                dockerfile=parse_dockerfile(text.encode(), name),
+                context=context,
+                folder=folder,
+                build_args=dict(build_args or {}),
+                named_contexts=dict(named_contexts or {}),
+            )
             for text, name in zip(texts, names, strict=True)
         ),
         platforms=tuple(platforms),
         build_platform=AMD64,
         variants=tuple(variants),
-        build_args=dict(build_args or {}),
-        named_contexts=dict(named_contexts or {}),
     )
     graphs = make_graphs(request)
-    known = images or FakeImages()
+    found = images_of(request, graphs, images or FakeImages())
+    return Made(request=request, graphs=graphs, images=found, plan=make_plan(request, graphs, found))
+
+
+def images_of(request: Request, graphs: Graphs, known: FakeImages) -> Images:
+    """Return the external images that a plan needs."""
     wanted = {
         pair
         for variant in find_variants(request, graphs)[1]
-        for platform in platforms
+        for platform in variant.platforms
         for pair in images_needed(graphs[(variant.file, platform)], variant.stage)
     }
-    found = {pair: known.image(*pair) for pair in wanted}
-    return Made(request=request, graphs=graphs, images=found, plan=make_plan(request, graphs, found))
+    return {pair: known.image(*pair) for pair in wanted}
 
 
 def plan_of(*texts: str, **options: Any) -> Plan:

@@ -12,6 +12,8 @@ from buildonce.cli.options import Asked, project_options
 from buildonce.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from buildonce.plan.sources import Request
     from buildonce.run.building import Surroundings
     from buildonce.run.explaining import Against, NodeExplanation
@@ -133,14 +135,18 @@ async def _with_arguments(request: Request, project: Project, pairs: tuple[str, 
     """Return the project as it would be with other build arguments."""
     from msgspec.structs import replace
 
-    arguments = dict(request.build_args)
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        arguments.pop(name, None)
-        if equals:
-            arguments[name] = value
+    def changed(arguments: Mapping[str, str]) -> Mapping[str, str]:
+        found = dict(arguments)
+        for pair in pairs:
+            name, equals, value = pair.partition("=")
+            found.pop(name, None)
+            if equals:
+                found[name] = value
+        return found
+
+    files = tuple(replace(file, build_args=changed(file.build_args)) for file in request.files)
     said = " and ".join(pair if "=" in pair else f"no {pair}" for pair in pairs)
-    return await _other(project, replace(request, build_args=arguments), f"a build with {said}", around)
+    return await _other(project, replace(request, files=files), f"a build with {said}", around)
 
 
 async def _other(project: Project, request: Request, name: str, around: Surroundings) -> Against:

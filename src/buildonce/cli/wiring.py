@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.cli.options import Asked, parse_build_args, split_commas
 from buildonce.dockerfile.problems import did_you_mean
@@ -55,13 +56,13 @@ class Places(Struct, frozen=True, kw_only=True):
 def make_request(asked: Asked, project: Project) -> Request:
     """Return what is asked for, checked."""
     platforms = split_commas(asked.platforms) or (f"linux/{host.machine()}",)
+    arguments = parse_build_args(asked.build_args, dict(os.environ))
+    contexts = load_named_contexts(asked.build_contexts)
     return Request(
-        files=project.files,
+        files=tuple(replace(file, build_args=arguments, named_contexts=contexts) for file in project.files),
         platforms=tuple(sorted({parse_platform(text) for text in platforms})),
         build_platform=parse_platform(asked.build_platform),
         variants=split_commas(asked.variants),
-        build_args=parse_build_args(asked.build_args, dict(os.environ)),
-        named_contexts=load_named_contexts(asked.build_contexts),
     )
 
 

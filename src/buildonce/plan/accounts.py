@@ -112,9 +112,11 @@ class Accountant:
     def __init__(self, request: Request, graphs: Graphs, images: Images) -> None:
         self._listed: dict[str, tuple[FileInput, ...]] = {}
         contexts = [_Listed(file.context, self._listed) for file in request.files]
-        named = {name: self._listing(context) for name, context in request.named_contexts.items()}
+        named = [
+            {name: self._listing(context) for name, context in file.named_contexts.items()} for file in request.files
+        ]
         self._plans = {
-            (number, platform): FilePlan(number, graph, contexts[number], images, named)
+            (number, platform): FilePlan(number, graph, contexts[number], images, named[number])
             for (number, platform), graph in graphs.items()
         }
 

@@ -12,9 +12,15 @@ from buildonce.plan.core_needs import Cores
 from buildonce.plan.file_plans import FilePlan, Images, core_paths
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
-from buildonce.plan.sources import ImageContext, Request
+from buildonce.plan.sources import ImageContext, Request, SourceFile
 from buildonce.plan.stage_recipes import Reading, describe_late_copy
-from buildonce.plan.variants import Variant, default_variants, select_variants
+from buildonce.plan.variants import (
+    Variant,
+    declared_variants,
+    default_variants,
+    select_declared,
+    select_variants,
+)
 from buildonce.plan.verdicts import VerdictKind, judge
 
 _ALL = Reading()
@@ -27,27 +33,32 @@ CORE = "core"
 
 def make_graphs(request: Request) -> Graphs:
     """Return the stage graph of each Dockerfile for each platform. Raises `DockerfileError`."""
-    addresses = {
-        name: context.address if isinstance(context, ImageContext) else ""
-        for name, context in request.named_contexts.items()
-    }
     return {
         (number, platform): resolve_stages(
             file.dockerfile,
-            build_args=request.build_args,
+            build_args=file.build_args,
             target_platform=platform,
             build_platform=request.build_platform,
-            named_contexts=addresses,
+            named_contexts=_addresses(file),
         )
         for number, file in enumerate(request.files)
-        for platform in request.platforms
+        for platform in request.platforms_of(number)
     }
+
+
+def _addresses(file: SourceFile) -> Mapping[str, str]:
+    """Return the images that named contexts are; nothing for what is none."""
+    contexts = file.named_contexts.items()
+    return {name: context.address if isinstance(context, ImageContext) else "" for name, context in contexts}
 
 
 def find_variants(request: Request, graphs: Graphs) -> tuple[tuple[Variant, ...], tuple[Variant, ...]]:
     """Return the variants that are wanted, and all that shape the cores: the default ones and these."""
-    of_files = [graphs[(number, request.platforms[0])] for number in range(len(request.files))]
-    defaults = default_variants(of_files, [file.folder for file in request.files])
+    of_files = [graphs[(number, request.platforms_of(number)[0])] for number in range(len(request.files))]
+    if request.declared:
+        declared = declared_variants(request, of_files)
+        return select_declared(request.variants, declared) if request.variants else declared, declared
+    defaults = default_variants(of_files, [file.folder for file in request.files], request.platforms)
     wanted = select_variants(request.variants, defaults, of_files) if request.variants else defaults
     return wanted, tuple(dict.fromkeys((*defaults, *wanted)))
 
@@ -56,23 +67,25 @@ def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
     """Return the plan for ``request``, whose external images are ``images``."""
     wanted, shaping = find_variants(request, graphs)
     files = {
-        (number, platform): FilePlan(number, graph, request.files[number].context, images, request.named_contexts)
+        (number, platform): FilePlan(
+            number, graph, request.files[number].context, images, request.files[number].named_contexts
+        )
         for (number, platform), graph in graphs.items()
     }
     cores = Cores(
         (files[(variant.file, platform)], variant.stage, platform)
         for variant in shaping
-        for platform in request.platforms
+        for platform in variant.platforms
     )
     planned = [
         _plan_image(variant, platform, files[(variant.file, platform)], cores)
         for variant in wanted
-        for platform in request.platforms
+        for platform in variant.platforms
     ]
     unpinned = {
         address
         for variant in wanted
-        for platform in request.platforms
+        for platform in variant.platforms
         for address in files[(variant.file, platform)].unpinned(variant.stage)
     }
     bases = {base.key: base for _, base, _ in reversed(planned) if base is not None}

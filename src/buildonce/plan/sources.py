@@ -52,23 +52,45 @@ NamedContext: TypeAlias = FolderContext | ImageContext | RemoteContext
 
 
 class SourceFile(Struct, frozen=True, kw_only=True):
-    """One Dockerfile with its context, which lies in a folder called ``folder``."""
+    """One Dockerfile with its context, which lies in a folder called ``folder``, and its arguments.
+
+    ``named_contexts`` go before stages and images of their names, which are in Docker's familiar form. The same
+    Dockerfile with other arguments or contexts is another source file.
+    """
 
     dockerfile: Dockerfile
     context: ContextFiles
     folder: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+
+
+class Declared(Struct, frozen=True, kw_only=True):
+    """A variant that the project declares: a target of a source file (an index).
+
+    ``target`` is a stage's name or number, None for the last stage; ``platforms`` is empty for all that are asked for.
+    """
+
+    name: str
+    file: int
+    target: str | None = None
+    platforms: tuple[Platform, ...] = ()
 
 
 class Request(Struct, frozen=True, kw_only=True):
     """What the user asks for.
 
-    ``variants`` is empty for all. ``named_contexts`` go before stages and images of their names, which are in Docker's
-    familiar form. ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of the machine.
+    ``variants`` is empty for all. Where no variant is ``declared``, the Dockerfiles' final stages are the variants.
+    ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of the machine.
     """
 
     files: tuple[SourceFile, ...]
     platforms: tuple[Platform, ...]
     build_platform: Platform
     variants: tuple[str, ...] = ()
-    build_args: Mapping[str, str] = field(default_factory=dict)
-    named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    declared: tuple[Declared, ...] = ()
+
+    def platforms_of(self, file: int) -> tuple[Platform, ...]:
+        """Return the platforms for which a source file is read."""
+        found = [one.platforms or self.platforms for one in self.declared if one.file == file] or [self.platforms]
+        return tuple(dict.fromkeys(platform for platforms in found for platform in platforms))

@@ -5,23 +5,30 @@ from __future__ import annotations
 import difflib
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from buildonce.dockerfile.problems import did_you_mean
 from buildonce.dockerfile.stages import StageGraph, final_stages
+from buildonce.dockerfile.syntax import Dockerfile
 from buildonce.errors import UsageError
+from buildonce.oci import Platform
+from buildonce.plan.sources import Request
 
 
 class Variant(Struct, frozen=True, kw_only=True):
-    """A target stage (``stage``, an index) of a Dockerfile (``file``, an index) and what the image is called."""
+    """A target stage (an index) of a source file (an index), what the image is called, and its platforms."""
 
     name: str
     file: int
     stage: int
+    platforms: tuple[Platform, ...]
 
 
-def default_variants(graphs: Sequence[StageGraph], folders: Sequence[str]) -> tuple[Variant, ...]:
+def default_variants(
+    graphs: Sequence[StageGraph], folders: Sequence[str], platforms: tuple[Platform, ...]
+) -> tuple[Variant, ...]:
     """Return every final stage that no other stage uses, over all Dockerfiles.
 
     A stage without a name, and one whose name several Dockerfiles have, is called after its Dockerfile: the part after
@@ -35,7 +42,7 @@ def default_variants(graphs: Sequence[StageGraph], folders: Sequence[str]) -> tu
         name = (
             stage.name if stage.name and counts[stage.name] == 1 else _file_name(graph.dockerfile.path, folders[number])
         )
-        variants.append(Variant(name=name, file=number, stage=stage.index))
+        variants.append(Variant(name=name, file=number, stage=stage.index, platforms=platforms))
     doubled = [name for name, count in Counter(variant.name for variant in variants).items() if count > 1]
     if doubled:
         paths = sorted({graphs[variant.file].dockerfile.path for variant in variants if variant.name == doubled[0]})
@@ -55,10 +62,56 @@ def select_variants(
     Raises `UsageError` for a name that neither has, with the nearest one that exists.
     """
     known = {variant.name: variant for variant in defaults}
+    platforms = defaults[0].platforms
     for number, graph in enumerate(graphs):
         for stage in graph.dockerfile.stages:
             if stage.name:
-                known.setdefault(stage.name, Variant(name=stage.name, file=number, stage=stage.index))
+                found = Variant(name=stage.name, file=number, stage=stage.index, platforms=platforms)
+                known.setdefault(stage.name, found)
+    return _chosen(wanted, defaults, known)
+
+
+def declared_variants(request: Request, graphs: Sequence[StageGraph]) -> tuple[Variant, ...]:
+    """Return the variants that a project declares. Raises `UsageError` for all targets that are no stage."""
+    stages = [(one, find_target(graphs[one.file].dockerfile, one.target)) for one in request.declared]
+    missing = [one for one, stage in stages if stage is None]
+    if missing:
+        known = {name for one in missing for name in _stage_names(graphs[one.file].dockerfile)}
+        raise UsageError(
+            "; ".join(
+                f"the target `{one.target}` of variant `{one.name}` is no stage of {graphs[one.file].dockerfile.path}"
+                for one in missing
+            ),
+            help=did_you_mean(str(missing[0].target), known, "{}") or f"the stages are {', '.join(sorted(known))}",
+        )
+    return tuple(
+        Variant(name=one.name, file=one.file, stage=stage, platforms=one.platforms or request.platforms)
+        for one, stage in stages
+        if stage is not None
+    )
+
+
+def find_target(dockerfile: Dockerfile, target: str | None) -> int | None:
+    """Return the stage that a target means, as BuildKit finds it: by name in any case, by number, else the last."""
+    if target is None:
+        return len(dockerfile.stages) - 1
+    names = {stage.name: stage.index for stage in reversed(dockerfile.stages) if stage.name}
+    if target.lower() in names:
+        return names[target.lower()]
+    number = int(target) if target.isascii() and target.isdecimal() else len(dockerfile.stages)
+    return number if number < len(dockerfile.stages) else None
+
+
+def _stage_names(dockerfile: Dockerfile) -> list[str]:
+    return [stage.name for stage in dockerfile.stages if stage.name]
+
+
+def select_declared(wanted: Sequence[str], declared: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """Return the declared variants of these names; raises `UsageError` for a name that none has."""
+    return _chosen(wanted, declared, {variant.name: variant for variant in declared})
+
+
+def _chosen(wanted: Sequence[str], defaults: tuple[Variant, ...], known: Mapping[str, Variant]) -> tuple[Variant, ...]:
     chosen = []
     for name in dict.fromkeys(wanted):
         variant = known.get(name) or known.get(name.lower())

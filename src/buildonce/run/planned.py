@@ -49,7 +49,7 @@ async def plan_project(
     wanted = {
         image
         for variant in variants
-        for platform in request.platforms
+        for platform in variant.platforms
         for image in images_needed(graphs[(variant.file, platform)], variant.stage)
     }
 
@@ -65,9 +65,10 @@ async def plan_project(
 
 
 def unused_arguments(graphs: Graphs) -> tuple[str, ...]:
-    """Return the build arguments that no Dockerfile takes."""
-    unused = [unused_build_args(graph) for graph in graphs.values()]
-    return tuple(sorted(frozenset.intersection(*unused))) if unused else ()
+    """Return the build arguments that no Dockerfile takes to which they are given."""
+    given = {name for graph in graphs.values() for name in graph.build_args}
+    used = {name for graph in graphs.values() for name in graph.build_args if name not in unused_build_args(graph)}
+    return tuple(sorted(given - used))
 
 
 def context_warnings(request: Request, graphs: Graphs) -> tuple[str, ...]:
@@ -76,7 +77,8 @@ def context_warnings(request: Request, graphs: Graphs) -> tuple[str, ...]:
     known = {stage.name for graph in graphs.values() for stage in graph.stages if stage.name}
     known |= {one.name for graph in graphs.values() for one in graph.external_images}
     found = []
-    for name, context in sorted(request.named_contexts.items()):
+    given = {name: context for file in request.files for name, context in file.named_contexts.items()}
+    for name, context in sorted(given.items()):
         if name not in used:
             near = suggest(name, known)
             hint = f"; did you mean `{near}`?" if near else ""

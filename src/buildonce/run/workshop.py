@@ -174,7 +174,8 @@ class Workshop:
         derived, request = order.derived, self.request
         graph: StageGraph = self.graphs[(order.file, order.platform)]
         images = tuple(self.images[needed] for needed in sorted(images_needed(graph, order.stage)))
-        given = given_contexts(request.named_contexts, images)
+        file = request.files[order.file]
+        given = given_contexts(file.named_contexts, images)
         self._number += 1
         output = self.folder / f"build-{self._number}"
         output.mkdir()
@@ -187,7 +188,7 @@ class Workshop:
             target=derived.target,
             platform=order.platform,
             output=output,
-            build_args={**platform_arguments(derived.text, request.build_platform), **request.build_args},
+            build_args={**platform_arguments(derived.text, request.build_platform), **file.build_args},
             named_contexts={**pinned_contexts(images), **given, **order.contexts},
             compress=compress,
         )
