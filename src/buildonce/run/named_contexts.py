@@ -48,8 +48,11 @@ class _Folder:
         return self._context
 
 
-def load_named_contexts(pairs: Sequence[str]) -> Mapping[str, NamedContext]:
-    """Return the named contexts by their familiar names; of two with one name the last counts. Raises `UsageError`."""
+def load_named_contexts(pairs: Sequence[str], folder: Path | None = None) -> Mapping[str, NamedContext]:
+    """Return the named contexts by their familiar names; of two with one name the last counts. Raises `UsageError`.
+
+    Relative paths start from ``folder``, else from the current one.
+    """
     found: dict[str, NamedContext] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -59,7 +62,7 @@ def load_named_contexts(pairs: Sequence[str]) -> Mapping[str, NamedContext]:
                 help="write it as --build-context NAME=VALUE; the value is a folder, docker-image://REFERENCE, "
                 "oci-layout://PATH, a Git repository or a URL",
             )
-        found[_checked_name(name, pair)] = _load(name, value)
+        found[_checked_name(name, pair)] = _load(name, value, folder or Path())
     return found
 
 
@@ -81,22 +84,22 @@ def _checked_name(name: str, pair: str) -> str:
     return familiar_context_name(name)
 
 
-def _load(name: str, value: str) -> NamedContext:
+def _load(name: str, value: str, folder: Path) -> NamedContext:
     if value.startswith(_IMAGE_SCHEME):
         reference = value.removeprefix(_IMAGE_SCHEME)
         parse_reference(reference)
         return ImageContext(address=reference)
     if value.startswith(LAYOUT_SCHEME):
-        return _load_layout(name, value)
+        return _load_layout(name, value, folder)
     if value.startswith(_REMOTE):
         return RemoteContext(address=value)
-    return _load_folder(name, value)
+    return _load_folder(name, value, folder)
 
 
-def _load_layout(name: str, value: str) -> ImageContext:
+def _load_layout(name: str, value: str, folder: Path) -> ImageContext:
     given = parse_image_address(value)
     assert isinstance(given, LayoutReference)  # noqa: S101  it has the scheme of one
-    path = os.path.abspath(given.path)  # noqa: PTH100  links stay as they are
+    path = os.path.abspath(folder / given.path)  # noqa: PTH100  links stay as they are
     if not given.path or not (Path(path) / "index.json").is_file():
         raise UsageError(
             f"`{given.path}` is no OCI layout, for the named context `{name}`",
@@ -106,8 +109,8 @@ def _load_layout(name: str, value: str) -> ImageContext:
     return ImageContext(address=str(LayoutReference(path, given.name)))
 
 
-def _load_folder(name: str, value: str) -> FolderContext:
-    path = Path(os.path.abspath(value))  # noqa: PTH100  links stay as they are
+def _load_folder(name: str, value: str, folder: Path) -> FolderContext:
+    path = Path(os.path.abspath(folder / value))  # noqa: PTH100  links stay as they are
     if path.is_dir():
         return FolderContext(path=str(path), files=_Folder(path))
     if path.exists():
@@ -115,10 +118,12 @@ def _load_folder(name: str, value: str) -> FolderContext:
             f"`{value}` is a file; the named context `{name}` has to be a folder",
             help=f"write --build-context {name}={os.path.dirname(value) or '.'}, and copy the file from it",  # noqa: PTH120
         )
-    raise UsageError(f"there is no folder `{value}` for the named context `{name}`", help=_help_for(name, value))
+    raise UsageError(
+        f"there is no folder `{value}` for the named context `{name}`", help=_help_for(name, value, folder)
+    )
 
 
-def _help_for(name: str, value: str) -> str:
+def _help_for(name: str, value: str, folder: Path) -> str:
     scheme, colon, rest = value.partition("://")
     if colon or ":/" in value:
         wrong = f"{scheme}://" if colon else value.partition(":/")[0] + "://"
@@ -127,8 +132,8 @@ def _help_for(name: str, value: str) -> str:
         if near:
             return f"did you mean --build-context {name}={near[0]}{rest}?"
         return f"what stands before `://` is one of {', '.join(one.removesuffix('://') for one in _SCHEMES)}"
-    parent = Path(value).parent
-    names = sorted(one.name for one in parent.iterdir() if one.is_dir()) if parent.is_dir() else []
+    parent, here = Path(value).parent, folder / Path(value).parent
+    names = sorted(one.name for one in here.iterdir() if one.is_dir()) if here.is_dir() else []
     near = difflib.get_close_matches(Path(value).name, names, n=1)
     if near:
         return f"did you mean --build-context {name}={parent / near[0]}?"

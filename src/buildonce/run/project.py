@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from buildonce.context import (
@@ -25,7 +25,7 @@ from buildonce.dockerfile.runes import decode, escape_invalid
 from buildonce.errors import ContextError, UsageError
 from buildonce.oci import Digest
 from buildonce.plan.recipes import FileInput
-from buildonce.plan.sources import SourceFile
+from buildonce.plan.sources import NamedContext, SourceFile
 
 OWN_FOLDER = ".buildonce"
 """What buildonce writes beside a project; it is never part of a build context."""
@@ -107,22 +107,53 @@ class Project(Struct, frozen=True, kw_only=True):
         return self.contexts[file].ignore_text
 
 
+class FileOrder(Struct, frozen=True, kw_only=True):
+    """A Dockerfile to be read, with its context, its arguments and its named contexts."""
+
+    dockerfile: Path
+    context: Path
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+
+
 def load_project(dockerfiles: Sequence[Path], context: Path | None, memory: Path | None = None) -> Project:
     """Return the project with these Dockerfiles; without any, the context's ``Dockerfile``.
 
-    Each Dockerfile's context is ``context``, else the current folder. ``memory`` is the folder that keeps
-    from one run to the next what is known of context files. Raises `UsageError` and `DockerfileError`.
+    Each Dockerfile's context is ``context``, else the current folder; see `load_files`.
     """
     root = context or Path()
-    if not root.is_dir():
-        raise UsageError(f"there is no folder `{root}` to take as the build context", help="name it with --context DIR")
-    paths = list(dockerfiles) or [root / "Dockerfile"]
-    contents = [_read(path) for path in paths]
-    known = Memory(root, memory)
-    contexts = tuple(ProjectContext(_open(root, path), known) for path in paths)
+    return load_files(
+        [FileOrder(dockerfile=path, context=root) for path in dockerfiles or [root / "Dockerfile"]], memory
+    )
+
+
+def load_files(orders: Sequence[FileOrder], memory: Path | None = None) -> Project:
+    """Return the project of these Dockerfiles; one that is ordered twice is read once.
+
+    ``memory`` is the folder that keeps from one run to the next what is known of context files. Raises `UsageError` and
+    `DockerfileError`.
+    """
+    for order in orders:
+        if not order.context.is_dir():
+            raise UsageError(
+                f"there is no folder `{order.context}` to take as the build context", help="name it with --context DIR"
+            )
+    parsed = {
+        path: parse_dockerfile(_read(path), str(path)) for path in dict.fromkeys(one.dockerfile for one in orders)
+    }
+    known = {root: Memory(root, memory) for root in dict.fromkeys(one.context for one in orders)}
+    places = dict.fromkeys((one.context, one.dockerfile) for one in orders)
+    opened = {(root, path): ProjectContext(_open(root, path), known[root]) for root, path in places}
+    contexts = tuple(opened[one.context, one.dockerfile] for one in orders)
     files = tuple(
-        SourceFile(dockerfile=parse_dockerfile(content, str(path)), context=opened, folder=root.resolve().name)
-        for path, content, opened in zip(paths, contents, contexts, strict=True)
+        SourceFile(
+            dockerfile=parsed[one.dockerfile],
+            context=context,
+            folder=one.context.resolve().name,
+            build_args=one.build_args,
+            named_contexts=one.named_contexts,
+        )
+        for one, context in zip(orders, contexts, strict=True)
     )
     return Project(files=files, contexts=contexts)
 
