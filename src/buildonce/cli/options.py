@@ -25,6 +25,7 @@ class Asked:
     platforms: tuple[str, ...]
     build_args: tuple[str, ...]
     build_contexts: tuple[str, ...]
+    given: tuple[str, ...]
     build_platform: str
     tags: tuple[str, ...]
     cache: str | None = None
@@ -51,6 +52,9 @@ _SOURCES = (
     click.option("--build-context", "build_contexts", multiple=True, metavar="NAME=VALUE",
                  help="What stands in for a stage or image: a folder, docker-image://REFERENCE, "
                       "oci-layout://PATH, Git or URL; as `docker buildx build` takes it."),
+    click.option("--given", "given", multiple=True, metavar="STAGE=DIR",
+                 help="A stage whose files were made elsewhere: DIR has them at their paths in the stage, with "
+                      "{os} and {arch} in its name for several platforms; repeat it for several."),
     click.option("--build-platform", default="linux/amd64", show_default=True, metavar="OS/ARCH",
                  help="What $BUILDPLATFORM means; the same on every machine that shares a cache."),
 )  # fmt: skip
@@ -115,6 +119,17 @@ def parse_build_args(pairs: Sequence[str], environment: dict[str, str]) -> dict[
             found[name] = value
         elif name in environment:
             found[name] = environment[name]
+    return found
+
+
+def parse_given(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the folders of given cores by the name of their stage."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, _, folder = pair.partition("=")
+        if not name or not folder:
+            raise UsageError(f"`--given {pair}` is no stage and folder", help="write it as --given STAGE=DIR")
+        found[name.lower()] = folder
     return found
 
 

@@ -99,7 +99,7 @@ def _refuse_nonsense(asked: Asked, core_paths: tuple[str, ...], *, quick: bool, 
     relative = next((path for path in core_paths if not path.startswith("/")), None)
     if relative is not None:
         raise UsageError(f"`--core {relative}` is no absolute path", help="name it as it is in the image")
-    project = (asked.files, asked.context, asked.variants, asked.build_args, asked.build_contexts)
+    project = (asked.files, asked.context, asked.variants, asked.build_args, asked.build_contexts, asked.given)
     if any(project) and not rebuild:
         raise UsageError(
             "options that say what images are built from have no meaning without --rebuild",

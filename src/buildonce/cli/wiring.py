@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from buildonce.cli.options import Asked, parse_build_args, split_commas
+from buildonce.cli.options import Asked, parse_build_args, parse_given, split_commas
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
@@ -25,6 +25,7 @@ from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
 from buildonce.run.capabilities import remembered
 from buildonce.run.git import commit_id, version
+from buildonce.run.given import open_given
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import OWN_FOLDER, Project, load_project
 from buildonce.run.state import State, state_folder
@@ -58,9 +59,13 @@ def make_request(asked: Asked, project: Project) -> Request:
     platforms = split_commas(asked.platforms) or (f"linux/{host.machine()}",)
     arguments = parse_build_args(asked.build_args, dict(os.environ))
     contexts = load_named_contexts(asked.build_contexts)
+    targets = tuple(sorted({parse_platform(text) for text in platforms}))
+    given = {stage: open_given({"/": pattern}, Path(), targets) for stage, pattern in parse_given(asked.given).items()}
     return Request(
-        files=tuple(replace(file, build_args=arguments, named_contexts=contexts) for file in project.files),
-        platforms=tuple(sorted({parse_platform(text) for text in platforms})),
+        files=tuple(
+            replace(file, build_args=arguments, named_contexts=contexts, given=given) for file in project.files
+        ),
+        platforms=targets,
         build_platform=parse_platform(asked.build_platform),
         variants=split_commas(asked.variants),
     )

@@ -8,7 +8,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from buildonce.plan.accounts import UNRESOLVED, Account, StageAccount, StepAccount
+from buildonce.plan.accounts import UNRESOLVED, Account, Read, StageAccount, StepAccount
+from buildonce.plan.file_plans import FILES
 from buildonce.plan.recipes import FileInput
 
 
@@ -131,7 +132,7 @@ class _Comparison:
                 return  # another platform has another image
             if any(origin.startswith(UNRESOLVED) for origin in (old.origin, new.origin)):
                 return  # only the name is known, and it is the same
-            yield _difference(Kind.IMAGE, new.base, old.origin, new.origin, new, new.line)
+            yield from self.content(Read(new.base, old.origin), Read(new.base, new.origin), new, new.line)
             return
         names = {**old.arguments, **new.arguments}
         changed = tuple(
@@ -181,7 +182,14 @@ class _Comparison:
             if old_read.key in self.before.stages and new_read.key in self.after.stages:
                 yield from self.stages(old_read.key, new_read.key)
             elif not any(read.key.startswith(UNRESOLVED) for read in (old_read, new_read)):
-                yield _difference(Kind.IMAGE, new_read.name, old_read.key, new_read.key, stage, new.line)
+                yield from self.content(old_read, new_read, stage, new.line)
+
+    def content(self, old: Read, new: Read, stage: StageAccount, line: int) -> Iterator[Difference]:
+        """Yield what differs between two images, or folders, of one name."""
+        if all(read.key.startswith(FILES) for read in (old, new)):
+            yield from self.files(old.key, new.key, stage, line)
+        else:
+            yield _difference(Kind.IMAGE, new.name, old.key, new.key, stage, line)
 
     def variables(
         self, old: StepAccount, new: StepAccount, old_stage: StageAccount, stage: StageAccount

@@ -14,16 +14,17 @@ from msgspec.structs import replace
 
 from buildonce.dockerfile.evaluation import Step
 from buildonce.dockerfile.runes import escape_invalid
-from buildonce.dockerfile.stages import ContextSource, ImageSource, Source, StageSource
+from buildonce.dockerfile.stages import ContextSource, ImageSource, Source, StageGraph, StageSource
 from buildonce.dockerfile.syntax import Arg, Copy, Env, Run
 from buildonce.oci import Digest
 from buildonce.plan.file_plans import FilePlan, Images
+from buildonce.plan.given import given_folders
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
 from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_image_step
 from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
 from buildonce.plan.secrecy import conceal, hide_credentials
 from buildonce.plan.settings import foreign_frontend, settings
-from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext, Request
+from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext, Request, SourceFile
 
 UNRESOLVED = "unresolved:"
 """How the digest of an image begins that nobody could be asked for: only its name is compared."""
@@ -112,11 +113,10 @@ class Accountant:
     def __init__(self, request: Request, graphs: Graphs, images: Images) -> None:
         self._listed: dict[str, tuple[FileInput, ...]] = {}
         contexts = [_Listed(file.context, self._listed) for file in request.files]
-        named = [
-            {name: self._listing(context) for name, context in file.named_contexts.items()} for file in request.files
-        ]
         self._plans = {
-            (number, platform): FilePlan(number, graph, contexts[number], images, named[number])
+            (number, platform): FilePlan(
+                number, graph, contexts[number], images, self._named(request.files[number], graph)
+            )
             for (number, platform), graph in graphs.items()
         }
 
@@ -174,6 +174,10 @@ class Accountant:
             files=self._files(stages),
             cores=reads,
         )
+
+    def _named(self, file: SourceFile, graph: StageGraph) -> Mapping[str, NamedContext]:
+        contexts = {**file.named_contexts, **given_folders(file, graph)}
+        return {name: self._listing(context) for name, context in contexts.items()}
 
     def _listing(self, named: NamedContext) -> NamedContext:
         return replace(named, files=_Listed(named.files, self._listed)) if isinstance(named, FolderContext) else named

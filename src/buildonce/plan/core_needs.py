@@ -98,6 +98,7 @@ class Cores:
             stage_recipe=plan.recipe(stage),
             needs={source: node.key for source, node in self.nodes(plan, stage).items()},
             epoch=external.created if external else 0,
+            given=plan.is_given(stage),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
 from buildonce.dockerfile.runes import escape_invalid
@@ -41,6 +41,9 @@ def images_needed(graph: StageGraph, stage: int) -> frozenset[tuple[str, Platfor
 
 _ALL = Reading()
 
+FILES = "files:"
+"""What stands in a recipe before the digest of the files that are taken from a named context."""
+
 
 class FilePlan:
     """What planning knows of one Dockerfile for one target platform; everything is computed once, when asked for."""
@@ -52,12 +55,14 @@ class FilePlan:
         context: ContextFiles,
         images: Images,
         named_contexts: Mapping[str, NamedContext] | None = None,
+        given: Collection[str] = (),
     ) -> None:
         self.file = file
         self.graph = graph
         self._context = context
         self._images = images
         self._named = named_contexts or {}
+        self._given = frozenset(given)
         self._evaluated: dict[int, Evaluated] = {}
         self._keys: dict[int, Key] = {}
         self._chains: dict[int, Chain] = {}
@@ -65,6 +70,10 @@ class FilePlan:
     def label(self, stage: int) -> str:
         """The stage's name, or its number."""
         return self.graph.stages[stage].label
+
+    def is_given(self, stage: int) -> bool:
+        """Whether the user brings a stage's files."""
+        return self.graph.stages[stage].name in self._given
 
     def platform(self, stage: int) -> Platform:
         """The platform that a stage's instructions run on."""
@@ -183,7 +192,7 @@ class FilePlan:
         if not isinstance(named, FolderContext):
             return f"address:{hide_credentials(named.address)}"
         digest = named.files.digest(reading.sources or (".",), reading.exclude, parents=reading.parents)
-        return f"files:{digest}"
+        return f"{FILES}{digest}"
 
     def unpinned(self, stage: int) -> frozenset[str]:
         """Return the addresses that building a stage reads from, whose content no key covers."""

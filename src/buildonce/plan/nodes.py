@@ -22,7 +22,7 @@ class CoreNode(Struct, frozen=True, kw_only=True):
     own instructions run on, ``target`` one of the platforms it is needed for. ``paths`` are absolute; with
     ``with_parents`` the directories on the way to them keep mode and owner.
     ``needs`` are the cores of other stages that it reads, by stage index. Files that the stage made itself get
-    ``epoch`` (seconds) as their time: when they were made is no input.
+    ``epoch`` (seconds) as their time: when they were made is no input. A core that is ``given`` needs no engine.
     """
 
     key: Key
@@ -37,6 +37,7 @@ class CoreNode(Struct, frozen=True, kw_only=True):
     stage_recipe: Recipe
     needs: Mapping[int, Key]
     epoch: int
+    given: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.platform}"

@@ -10,6 +10,7 @@ from buildonce.oci import Platform
 from buildonce.plan.chains import Chain, ChainStep, StepKind
 from buildonce.plan.core_needs import Cores
 from buildonce.plan.file_plans import FilePlan, Images, core_paths
+from buildonce.plan.given import check_given_cores, check_given_stages, give_stages, given_context, given_folders
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
 from buildonce.plan.sources import ImageContext, Request, SourceFile
@@ -32,10 +33,11 @@ CORE = "core"
 
 
 def make_graphs(request: Request) -> Graphs:
-    """Return the stage graph of each Dockerfile for each platform. Raises `DockerfileError`."""
+    """Return the stage graph of each Dockerfile for each platform. Raises `DockerfileError`, and `UsageError`."""
+    check_given_stages(request)
     return {
         (number, platform): resolve_stages(
-            file.dockerfile,
+            give_stages(file.dockerfile, file.given),
             build_args=file.build_args,
             target_platform=platform,
             build_platform=request.build_platform,
@@ -49,7 +51,8 @@ def make_graphs(request: Request) -> Graphs:
 def _addresses(file: SourceFile) -> Mapping[str, str]:
     """Return the images that named contexts are; nothing for what is none."""
     contexts = file.named_contexts.items()
-    return {name: context.address if isinstance(context, ImageContext) else "" for name, context in contexts}
+    images = {name: context.address if isinstance(context, ImageContext) else "" for name, context in contexts}
+    return images | dict.fromkeys(map(given_context, file.given), "")
 
 
 def find_variants(request: Request, graphs: Graphs) -> tuple[tuple[Variant, ...], tuple[Variant, ...]]:
@@ -68,7 +71,12 @@ def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
     wanted, shaping = find_variants(request, graphs)
     files = {
         (number, platform): FilePlan(
-            number, graph, request.files[number].context, images, request.files[number].named_contexts
+            number,
+            graph,
+            request.files[number].context,
+            images,
+            {**request.files[number].named_contexts, **given_folders(request.files[number], graph)},
+            request.files[number].given,
         )
         for (number, platform), graph in graphs.items()
     }
@@ -90,12 +98,14 @@ def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
     }
     bases = {base.key: base for _, base, _ in reversed(planned) if base is not None}
     needed = [core for _, _, found in planned for core in found]
-    return Plan(
+    plan = Plan(
         cores=_with_needs(needed, cores, files),
         bases=dict(reversed(bases.items())),
         images=tuple(image for image, _, _ in planned),
         warnings=tuple(_warn_unpinned(address) for address in sorted(unpinned)),
     )
+    check_given_cores(plan, request, graphs)
+    return plan
 
 
 def _warn_unpinned(address: str) -> str:

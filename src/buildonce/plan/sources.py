@@ -55,7 +55,8 @@ class SourceFile(Struct, frozen=True, kw_only=True):
     """One Dockerfile with its context, which lies in a folder called ``folder``, and its arguments.
 
     ``named_contexts`` go before stages and images of their names, which are in Docker's familiar form. The same
-    Dockerfile with other arguments or contexts is another source file.
+    Dockerfile with other arguments or contexts is another source file. ``given`` are the files of stages, by name, that
+    need not be compiled, for each platform; see `given`.
     """
 
     dockerfile: Dockerfile
@@ -63,6 +64,7 @@ class SourceFile(Struct, frozen=True, kw_only=True):
     folder: str = ""
     build_args: Mapping[str, str] = field(default_factory=dict)
     named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    given: Mapping[str, Mapping[Platform, ContextFiles]] = field(default_factory=dict)
 
 
 class Declared(Struct, frozen=True, kw_only=True):

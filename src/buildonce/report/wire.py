@@ -21,7 +21,7 @@ COPY_SCHEMA = "buildonce.copy/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
-    """A core: ``action`` is ``reuse`` or ``compile``."""
+    """A core: ``action`` is ``reuse``, ``compile``, or ``read`` for given files."""
 
     name: str
     platform: str

@@ -20,6 +20,7 @@ from buildonce.plan.recipes import Key
 from buildonce.run.built import read_built_core, read_exported_core
 from buildonce.run.cache_places import address_of
 from buildonce.run.core_results import core_details, core_name, store_core, without_contents
+from buildonce.run.given import GivenFiles
 from buildonce.run.jobs import derive_core, stage_context_name
 from buildonce.run.layers import Stack
 from buildonce.run.workshop import Order, Workshop
@@ -109,6 +110,8 @@ class CoreMaker:
         found = await find_result(self._shop.cache, core_name(node))
         if found is not None:
             return await self._ready(node, found)
+        if node.given:
+            return await self._compile(node)
         if not self._shop.may_compile:
             raise NotCompiled(
                 f"core `{node}` is not in {self._shop.cache.name}, and --no-compile forbids to compile it",
@@ -163,6 +166,8 @@ class CoreMaker:
         An export is quicker than an image but rounds times, so it is chosen where no file had a time of its own when
         this core was compiled here last, and believed if none has one now.
         """
+        if node.given:
+            return await asyncio.to_thread(self._given(node).tree, node.paths, node.epoch), 0.0
         order = await self._order(node)
         place = f"{self._shop.project.context_root(node.file).resolve()} {node}"
         if self._shop.state.recall(_NO_TIMES, place, bool):
@@ -174,6 +179,11 @@ class CoreMaker:
         files = await read_built_core(built)
         self._shop.state.remember(_NO_TIMES, place, _has_no_times(files, node))
         return normalise_core(files, epoch_limit=node.epoch), built.seconds
+
+    def _given(self, node: CoreNode) -> GivenFiles:
+        files = self._shop.request.files[node.file].given[node.name][node.target]
+        assert isinstance(files, GivenFiles)  # noqa: S101  what `given` opens
+        return files
 
     async def _order(self, node: CoreNode) -> Order:
         return Order(

@@ -76,6 +76,8 @@ async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False) -> I
 
 
 def _core_finding(node: CoreNode, found: Result | None, cache: Source) -> Finding:
+    if found is None and node.given:
+        return Finding(action=Action.READ, reason="its files are given")
     if found is None:
         return Finding(action=Action.COMPILE, reason=f"no core with the key {node.key[:12]} in {cache.name}")
     return Finding(action=Action.REUSE, reason="nothing that it depends on has changed", seconds=found.record.seconds)
