@@ -20,7 +20,7 @@ check: $(READY) ## style, types, layers, and the tests that need no service
 	$(PYTEST) -m "not host" -n auto
 
 test: check ## everything: `check`, and the tests against a real registry and a real BuildKit
-	$(HOST) run -- $(PYTEST) -m host
+	$(HOST) run -- $(PYTEST) -m host -n 2 --dist loadgroup
 
 demo: $(READY) ## what buildonce is for, on the example project
 	$(HOST) run -- $(BIN)/python examples/family/demo.py
