@@ -20,6 +20,7 @@ class Activity(Enum):
     ASSEMBLE = "assemble"
     PUSH = "push"
     TAG = "tag"
+    LOAD = "load"
 
     @property
     def runs_engine(self) -> bool:

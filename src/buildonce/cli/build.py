@@ -11,8 +11,11 @@ from buildonce.cli.options import Asked, project_options
 from buildonce.cli.plan import show_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from buildonce.events import Emit
     from buildonce.run.outcome import Outcome
+    from buildonce.store.protocol import Store
 
 
 @click.command()
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     help="How the layers that are put into images are compressed.",
 )
 @click.option("--stage", is_flag=True, help="Publish by digest, move no tag, and print the record for `release`.")
+@click.option("--load", is_flag=True, help="Load the images for this machine's platform into the local Docker, too.")
 @click.option("--prove", "reprove", is_flag=True, help="Believe no earlier proof; compare with faithful builds again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
@@ -44,6 +48,7 @@ def build(
     unchecked: tuple[str, ...],
     compression: str,
     stage: bool,
+    load: bool,
     reprove: bool,
     dry_run: bool,
     verbose: bool,
@@ -64,7 +69,12 @@ def build(
 
     emit = progress(verbose=verbose)
     how = _How(
-        may_compile=not no_compile, unchecked=unchecked, stage_only=stage, compression=compression, reprove=reprove
+        may_compile=not no_compile,
+        unchecked=unchecked,
+        stage_only=stage,
+        compression=compression,
+        reprove=reprove,
+        load=load,
     )
     outcome = asyncio.run(_build(asked, emit, how))
     if outcome.record is not None:
@@ -84,11 +94,13 @@ class _How(NamedTuple):
     stage_only: bool
     compression: str
     reprove: bool
+    load: bool
 
 
 async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
     from buildonce.assemble.compression import Compression
     from buildonce.cli.wiring import (
+        check_loadable,
         find_places,
         keep_out_of_git,
         known_variants,
@@ -107,6 +119,8 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
 
     project = open_project(asked)
     request = make_request(asked, project)
+    if how.load:
+        check_loadable(request)
     places = find_places(asked)
     keep_out_of_git(places, asked)
     async with surroundings(places, emit) as around:
@@ -125,4 +139,28 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
             compression=Compression(how.compression),
             reprove=how.reprove,
         )
-        return await build_project(planned, options, around, targets)
+        outcome = await build_project(planned, options, around, targets)
+        return await _load(outcome, options.tags, targets, asked, emit) if how.load else outcome
+
+
+async def _load(
+    outcome: Outcome, tags: Mapping[str, tuple[str, ...]], targets: Mapping[str, Store], asked: Asked, emit: Emit
+) -> Outcome:
+    """Load the images for this machine's platform into the local engine."""
+    from msgspec.structs import replace
+
+    from buildonce.cli.wiring import own_platform
+    from buildonce.engines.local_images import LocalImages
+    from buildonce.run.loading import Loadable, load_images, local_names
+
+    images = [
+        Loadable(
+            source=targets[one.variant],
+            digest=one.digest,
+            names=local_names(targets[one.variant].name, asked.context, tags[one.variant]),
+        )
+        for one in outcome.images
+        if one.platform == own_platform()
+    ]
+    await load_images(images, LocalImages(environment=dict(os.environ)), emit)
+    return replace(outcome, loaded=tuple(name for image in images for name in image.names))

@@ -18,7 +18,7 @@ from buildonce.dockerfile.problems import did_you_mean
 from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
 from buildonce.events import Emit, Warned
-from buildonce.oci import parse_platform
+from buildonce.oci import Platform, parse_platform
 from buildonce.plan.sources import Request
 from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
@@ -56,7 +56,7 @@ class Places(Struct, frozen=True, kw_only=True):
 
 def make_request(asked: Asked, project: Project) -> Request:
     """Return what is asked for, checked."""
-    platforms = split_commas(asked.platforms) or (f"linux/{host.machine()}",)
+    platforms = split_commas(asked.platforms) or (str(own_platform()),)
     arguments = parse_build_args(asked.build_args, dict(os.environ))
     contexts = load_named_contexts(asked.build_contexts)
     targets = tuple(sorted({parse_platform(text) for text in platforms}))
@@ -69,6 +69,20 @@ def make_request(asked: Asked, project: Project) -> Request:
         build_platform=parse_platform(asked.build_platform),
         variants=split_commas(asked.variants),
     )
+
+
+def own_platform() -> Platform:
+    """Return the platform of this machine, as Docker has it."""
+    return parse_platform(f"linux/{host.machine()}")
+
+
+def check_loadable(request: Request) -> None:
+    """Raise `UsageError` when nothing that is built could run on this machine."""
+    if own_platform() not in request.platforms:
+        raise UsageError(
+            f"--load: nothing is built for this machine's platform, {own_platform()}",
+            help=f"add {own_platform()} to --platform, or leave out --load",
+        )
 
 
 def known_variants(names: Sequence[str], variants: Sequence[str], option: str) -> frozenset[str]:

@@ -50,6 +50,7 @@ def _summary(outcome: Outcome) -> tuple[tuple[str, str], ...]:
         *(("proofs", line) for line in _proof_lines(outcome)),
         ("fit", _fit_line(outcome)),
         ("tags", _tags_line(outcome)),
+        *((("loaded", ", ".join(outcome.loaded)),) if outcome.loaded else ()),
         ("traffic", f"{count(traffic.requests, 'request')}, {up} up, {down} down"),
         ("time", ", ".join(f"{phase} {value:.2f} s" for phase, value in outcome.seconds.items())),
     )
@@ -124,4 +125,5 @@ def outcome_document(outcome: Outcome) -> OutcomeDocument:
         bytes_down=outcome.traffic.bytes_down,
         seconds={phase: round(value, 3) for phase, value in outcome.seconds.items()},
         warnings=outcome.warnings,
+        loaded=outcome.loaded,
     )

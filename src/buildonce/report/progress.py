@@ -16,6 +16,7 @@ _DOING = {
     Activity.ASSEMBLE: "assembling",
     Activity.PUSH: "pushing",
     Activity.TAG: "tagging",
+    Activity.LOAD: "loading",
 }
 _DONE = {
     Activity.COMPILE: "compiled",
@@ -27,6 +28,7 @@ _DONE = {
     Activity.ASSEMBLE: "assembled",
     Activity.PUSH: "pushed",
     Activity.TAG: "tagged",
+    Activity.LOAD: "loaded",
 }
 _WIDTH = max(len(word) for word in (*_DOING.values(), *_DONE.values()))
 

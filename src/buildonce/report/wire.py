@@ -118,7 +118,10 @@ class BuiltProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``buildonce build --json`` prints. Bytes are those of request and response bodies."""
+    """What ``buildonce build --json`` prints. Bytes are those of request and response bodies.
+
+    ``loaded`` are the names of images in the local engine.
+    """
 
     schema: str = OUTCOME_SCHEMA
     target: str
@@ -131,6 +134,7 @@ class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
     bytes_down: int
     seconds: Mapping[str, float]
     warnings: tuple[str, ...]
+    loaded: tuple[str, ...] = ()
 
 
 class ExplainedInput(msgspec.Struct, frozen=True, kw_only=True):

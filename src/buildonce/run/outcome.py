@@ -81,3 +81,4 @@ class Outcome(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     record: ReleaseRecord | None = None
     proofs: tuple[ProofOutcome, ...] = ()
+    loaded: tuple[str, ...] = ()
