@@ -10,7 +10,8 @@ import pytest
 
 from buildonce.assemble.archive import scan_layer
 from buildonce.assemble.tree import Tree, apply_layers
-from buildonce.engines.buildx import Buildx, find_buildx
+from buildonce.engines.buildx import Buildx
+from buildonce.engines.programs import buildx_command
 from buildonce.engines.protocol import BuildJob
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.events import Activity, EngineLine, Event
@@ -80,15 +81,11 @@ async def test_a_failed_build_of_an_engine_that_does_not_answer_is_no_failed_bui
     assert caught.value.notes == ("Cannot connect",)
 
 
-def test_without_any_program_there_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("buildonce.engines.programs._SYSTEM_FOLDERS", ())
-    with pytest.raises(EngineUnavailable, match="no build engine was found"):
-        find_buildx({"HOME": str(tmp_path), "PATH": ""}, emit=lambda _: None)
-
-
 @pytest.mark.host
 async def test_an_export_has_the_files_of_the_image(tmp_path: Path) -> None:
-    engine = find_buildx(os.environ, emit=lambda _: None)
+    command = buildx_command(os.environ)
+    assert command
+    engine = Buildx(command=command, environment=os.environ, emit=lambda _: None)
     built = await engine.build(job(tmp_path / "image", dockerfile=ODD_FILES, target="core"))
     exported = await engine.export(job(tmp_path / "files", dockerfile=ODD_FILES, target="core"))
     blobs = built.layout / "blobs" / "sha256"

@@ -196,10 +196,10 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings
         def open_repository(repository: Repository) -> Store:
             return RegistryStore(repository, session)
 
-        async def find_engine() -> Engine:
-            from buildonce.engines.buildx import find_buildx
+        async def engine() -> Engine:
+            from buildonce.engines.finding import find_engine
 
-            return find_buildx(environment, emit=emit)
+            return await find_engine(environment, emit)
 
         around = Surroundings(
             state=state,
@@ -207,7 +207,7 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings
             open_repository=open_repository,
             cache=open_cache(places, session),
             emit=emit,
-            find_engine=find_engine,
+            find_engine=engine,
         )
         yield around
 

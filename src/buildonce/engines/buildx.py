@@ -12,7 +12,6 @@ from pathlib import Path
 
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.process import run_process
-from buildonce.engines.programs import buildx_command
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.events import Emit, EngineLine
@@ -153,14 +152,3 @@ def written_manifest(layout: Path, node: str) -> Descriptor:
 
 def _archive(job: BuildJob) -> Path:
     return job.output / "files.tar"
-
-
-def find_buildx(environment: Mapping[str, str], *, emit: Emit) -> Buildx:
-    """Return buildx, whose engine may or may not answer; raise `EngineUnavailable` when there is no such program."""
-    command = buildx_command(environment)
-    if command is None:
-        raise EngineUnavailable(
-            "no build engine was found: there is no `docker` command",
-            help="install Docker with buildx, or use a store in which everything is built already",
-        )
-    return Buildx(command=command, environment=dict(environment), emit=emit)

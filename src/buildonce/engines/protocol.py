@@ -17,7 +17,8 @@ class BuildJob(Struct, frozen=True, kw_only=True):
 
     ``dockerfile`` and ``ignore`` are texts (of a derived Dockerfile and its ignore file), ``named_contexts`` maps a
     stage's or image's name to what replaces it (``docker-image://...``, ``oci-layout://...``). ``output`` is an empty
-    folder for what is made; ``compress`` says whether an image's layers are compressed.
+    folder for what is made; ``compress`` says whether an image's layers are compressed. ``path`` is how messages name
+    the Dockerfile, whose lines stand where they do in the user's.
     """
 
     activity: Activity
@@ -31,6 +32,7 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     build_args: Mapping[str, str] = field(default_factory=dict)
     named_contexts: Mapping[str, str] = field(default_factory=dict)
     compress: bool = True
+    path: str = "Dockerfile"
 
 
 class Built(Struct, frozen=True, kw_only=True):

@@ -211,7 +211,9 @@ class Prover:
 
 def last_error(error: EngineFailed) -> str:
     """Return the line of an engine's output that says what failed."""
-    last = next((line.strip() for line in reversed(error.lines) if "ERROR" in line), error.message)
+    last = next(
+        (line.strip() for line in reversed(error.lines) if "ERROR" in line or line.startswith("Error: ")), error.message
+    )
     return last[:200]
 
 

@@ -191,6 +191,7 @@ class Workshop:
             build_args={**platform_arguments(derived.text, request.build_platform), **file.build_args},
             named_contexts={**pinned_contexts(images), **given, **order.contexts},
             compress=compress,
+            path=graph.dockerfile.path,
         )
 
     def _record(self, order: Order, seconds: float) -> None:

@@ -1,0 +1,178 @@
+"""Buildah, or Podman as its other face: an engine without a daemon, whose storage is the user's own.
+
+Nothing gets a name there. What a build leaves are nameless images, one for each instruction, which are Buildah's
+cache and go with ``buildah prune``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec import Struct
+
+from buildonce.dockerfile.runes import encode
+from buildonce.engines.buildah_contexts import spell, translate
+from buildonce.engines.buildah_image import write_layout
+from buildonce.engines.features import Need, find_needs
+from buildonce.engines.process import run_process
+from buildonce.engines.protocol import BuildJob, Built, Exported
+from buildonce.engines.traits import EngineTraits, require
+from buildonce.errors import EngineFailed, EngineUnavailable
+from buildonce.events import Emit, EngineLine
+
+_LAST_LINES = 25
+_NOT_PASSED_ON = ("SOURCE_DATE_EPOCH",)
+"""Newer versions would give files other times by it; times are set by assembly, an engine's build must not vary."""
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """Where a job's files are: what Buildah reads, and what it writes beside its results."""
+
+    folder: Path
+
+    @property
+    def dockerfile(self) -> Path:
+        return self.folder / "Dockerfile"
+
+    @property
+    def ignore(self) -> Path:
+        return self.folder / "ignore"
+
+    @property
+    def image_id(self) -> Path:
+        return self.folder / "image-id"
+
+    @property
+    def authfile(self) -> Path:
+        """An empty one, for what needs no credentials: without, a missing one of the user's is an error."""
+        return self.folder / "auth.json"
+
+
+def build_arguments(
+    job: BuildJob, inputs: Inputs, contexts: Mapping[str, str], *, archive: Path | None = None, anew: bool = False
+) -> tuple[str, ...]:
+    """Return the arguments that build ``job``, into ``archive`` if there is one; ``anew`` believes no earlier result.
+
+    Each instruction gets a layer of its own, as in BuildKit. What is external was resolved to digests already, so what
+    is there need not be pulled again.
+    """
+    argv = ["build", "--layers", "--force-rm", "--format=docker", "--identity-label=false", "--pull=missing"]
+    argv += ["--platform", str(job.platform), "--file", str(inputs.dockerfile), "--ignorefile", str(inputs.ignore)]
+    argv += ["--iidfile", str(inputs.image_id)]
+    if anew:
+        argv += ["--no-cache"]
+    if archive:
+        argv += ["--output", f"type=tar,dest={archive}"]
+    if job.target:
+        argv += ["--target", job.target]
+    for name, value in sorted(job.build_args.items()):
+        argv += ["--build-arg", f"{name}={value}"]
+    for name, value in sorted(contexts.items()):
+        argv += ["--build-context", f"{name}={value}"]
+    return (*argv, str(job.context))
+
+
+def push_arguments(
+    image: str, inputs: Inputs, folder: Path, *, compress: bool, podman: bool = False
+) -> tuple[str, ...]:
+    """Return the arguments that write an image into a folder, by its ID.
+
+    Of the two programs one compresses unless it is told not to, the other if it is told to.
+    """
+    switch = "--compress" if podman else "--disable-compression"
+    options = (switch,) if compress is podman else ()
+    return ("push", "--quiet", "--authfile", str(inputs.authfile), *options, image, f"dir:{folder}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buildah:
+    """`Engine` over a program; ``command`` are the words that it is called with."""
+
+    command: tuple[str, ...]
+    traits: EngineTraits
+    environment: Mapping[str, str] = field(repr=False)
+    emit: Emit = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.traits.name
+
+    async def build(self, job: BuildJob) -> Built:
+        """Build the job's target as an image."""
+        with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
+            inputs, started = Inputs(folder=Path(folder)), time.monotonic()
+            image = await self._run(job, inputs)
+            pushed = job.output / "pushed"
+            podman = self.traits.is_podman
+            push = push_arguments(image, inputs, pushed, compress=job.compress, podman=podman)
+            await self._demand(job, push)
+            manifest = await asyncio.to_thread(write_layout, pushed, job.output)
+            await asyncio.to_thread(shutil.rmtree, pushed)
+        return Built(layout=job.output, manifest=manifest, seconds=time.monotonic() - started)
+
+    async def export(self, job: BuildJob) -> Exported:
+        """Build the job's target for its files."""
+        archive = job.output / "files.tar"
+        with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
+            started = time.monotonic()
+            await self._run(job, Inputs(folder=Path(folder)), archive=archive)
+        return Exported(archive=archive, seconds=time.monotonic() - started)
+
+    async def _run(self, job: BuildJob, inputs: Inputs, *, archive: Path | None = None) -> str:
+        """Build; return the image's ID."""
+        needs = find_needs(job)
+        require(self.traits, job, needs)
+        contexts = await asyncio.to_thread(_write_inputs, job, inputs)
+        anew = _is_distrusted(self.traits, needs)
+        await self._demand(job, build_arguments(job, inputs, contexts, archive=archive, anew=anew))
+        try:
+            image = (await asyncio.to_thread(inputs.image_id.read_text)).strip()
+        except OSError as error:
+            raise EngineFailed(f"{self.name} says that it built {job.node}, but names no image: {error}") from error
+        return image.rpartition(":")[2]
+
+    async def _demand(self, job: BuildJob, arguments: tuple[str, ...]) -> None:
+        """Run to the end what must not fail. Raises `EngineFailed` with the last lines."""
+        last: deque[str] = deque(maxlen=_LAST_LINES)
+
+        def on_line(text: str) -> None:
+            if text.strip():
+                last.append(text)
+                self.emit(EngineLine(node=job.node, text=text))
+
+        status = await self._call(arguments, on_line)
+        if status != 0:
+            raise EngineFailed(
+                f"{self.name} failed ({job.activity.value} {job.node}, exit status {status}); its last lines were:\n"
+                + "\n".join(f"  | {line}" for line in last),
+                lines=tuple(last),
+                notes=(f"target `{job.target}` for {job.platform}, context {job.context}",),
+                help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
+            )
+
+    async def _call(self, arguments: tuple[str, ...], on_line: Callable[[str], None]) -> int:
+        environment = {name: value for name, value in self.environment.items() if name not in _NOT_PASSED_ON}
+        try:
+            return await run_process((*self.command, *arguments), environment=environment, on_line=on_line)
+        except OSError as error:
+            raise EngineUnavailable(f"`{self.command[0]}` cannot be run: {error.strerror}") from error
+
+
+def _is_distrusted(traits: EngineTraits, needs: Sequence[Need]) -> bool:
+    return any(need.feature in traits.distrusts for need in needs)
+
+
+def _write_inputs(job: BuildJob, inputs: Inputs) -> Mapping[str, str]:
+    """Write what Buildah reads; return the named contexts for it."""
+    inputs.dockerfile.write_bytes(encode(job.dockerfile))
+    inputs.ignore.write_bytes(encode(job.ignore))
+    inputs.authfile.write_text("{}")
+    return spell(translate(job.named_contexts, inputs.folder / "layouts"), job.dockerfile)
