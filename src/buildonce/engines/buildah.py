@@ -79,16 +79,10 @@ def build_arguments(
     return (*argv, str(job.context))
 
 
-def push_arguments(
-    image: str, inputs: Inputs, folder: Path, *, compress: bool, podman: bool = False
-) -> tuple[str, ...]:
-    """Return the arguments that write an image into a folder, by its ID.
-
-    Of the two programs one compresses unless it is told not to, the other if it is told to.
-    """
-    switch = "--compress" if podman else "--disable-compression"
-    options = (switch,) if compress is podman else ()
-    return ("push", "--quiet", "--authfile", str(inputs.authfile), *options, image, f"dir:{folder}")
+def push_arguments(image: str, inputs: Inputs, folder: Path, *, podman: bool = False) -> tuple[str, ...]:
+    """Return the arguments that write an image into a folder, by its ID, its layers uncompressed."""
+    plain = () if podman else ("--disable-compression",)
+    return ("push", "--quiet", "--authfile", str(inputs.authfile), *plain, image, f"dir:{folder}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +105,8 @@ class Buildah:
             inputs, started = Inputs(folder=Path(folder)), time.monotonic()
             image = await self._run(job, inputs)
             pushed = job.output / "pushed"
-            podman = self.traits.is_podman
-            push = push_arguments(image, inputs, pushed, compress=job.compress, podman=podman)
-            await self._demand(job, push)
-            manifest = await asyncio.to_thread(write_layout, pushed, job.output)
+            await self._demand(job, push_arguments(image, inputs, pushed, podman=self.traits.is_podman))
+            manifest = await asyncio.to_thread(write_layout, pushed, job)
             await asyncio.to_thread(shutil.rmtree, pushed)
         return Built(layout=job.output, manifest=manifest, seconds=time.monotonic() - started)
 

@@ -6,11 +6,14 @@ in another one (docs/engines.md).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from buildonce.assemble.compression import INPUT_CHUNK, Compression, open_compressor
+from buildonce.engines.protocol import BuildJob
 from buildonce.errors import EngineFailed, IntegrityError
 from buildonce.oci import (
     DOCKER_LAYER,
@@ -27,6 +30,7 @@ from buildonce.oci import (
     decode_manifest,
     digest_of,
     encode_json,
+    parse_digest,
 )
 from buildonce.store.documents import LIMIT
 from buildonce.store.streams import open_file
@@ -39,11 +43,12 @@ _OF_CONTAINERS = frozenset(
 """What Docker's format says of the container that an image was made in, and no image needs."""
 
 
-def write_layout(pushed: Path, layout: Path) -> Descriptor:
-    """Turn the folder that Buildah pushed an image to into a layout; return the image's manifest in it.
+def write_layout(pushed: Path, job: BuildJob) -> Descriptor:
+    """Turn the folder that Buildah pushed an image to into the job's layout; return the image's manifest in it.
 
-    The layers are moved. Raises `EngineFailed` where there is no such image.
+    Layers that are not compressed are moved. Raises `EngineFailed` where there is no such image.
     """
+    layout = job.output
     blobs = layout / "blobs" / "sha256"
     try:
         blobs.mkdir(parents=True)
@@ -51,15 +56,14 @@ def write_layout(pushed: Path, layout: Path) -> Descriptor:
             given = decode_manifest(file.read(LIMIT))
         with open_file(pushed / _name(given.config), within=pushed) as file:
             config = plain_config(file.read(LIMIT))
-        for layer in {layer.digest: layer for layer in given.layers}.values():
-            (pushed / _name(layer)).rename(blobs / _name(layer))
+        layers = {layer.digest: _put_layer(pushed, blobs, layer, job) for layer in dict.fromkeys(given.layers)}
     except (OSError, IntegrityError, msgspec.DecodeError) as error:
         raise EngineFailed(f"buildah says that it built an image, but wrote none: {error}") from error
     manifest = encode_json(
         Manifest(
             media_type=OCI_MANIFEST,
             config=_put(blobs, config, OCI_CONFIG),
-            layers=tuple(msgspec.structs.replace(layer, media_type=_layer_type(layer)) for layer in given.layers),
+            layers=tuple(layers[layer.digest] for layer in given.layers),
         )
     )
     descriptor = _put(blobs, manifest, OCI_MANIFEST)
@@ -78,8 +82,22 @@ def plain_config(content: bytes) -> bytes:
     return msgspec.json.encode(kept)
 
 
-def _layer_type(layer: Descriptor) -> MediaType:
-    return _LAYERS.get(layer.media_type, layer.media_type)
+def _put_layer(pushed: Path, blobs: Path, layer: Descriptor, job: BuildJob) -> Descriptor:
+    """Put a layer into the layout, compressed if it has to be; its digest is its diff ID as long as it is not."""
+    source = pushed / _name(layer)
+    if layer.media_type != DOCKER_LAYER or not job.compress or layer.digest in job.known_layers:
+        source.rename(blobs / _name(layer))
+        return msgspec.structs.replace(layer, media_type=_LAYERS.get(layer.media_type, layer.media_type))
+    target = pushed / f"{_name(layer)}.gz"
+    compressor = open_compressor(Compression.GZIP)
+    with open_file(source, within=pushed) as file, target.open("wb") as out:
+        while chunk := file.read(INPUT_CHUNK):
+            out.write(compressor.compress(chunk))
+        out.write(compressor.flush())
+    with target.open("rb") as file:
+        digest = parse_digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    target.rename(blobs / digest.rpartition(":")[2])
+    return Descriptor(media_type=OCI_LAYER_GZIP, digest=digest, size=(blobs / digest.rpartition(":")[2]).stat().st_size)
 
 
 def _put(blobs: Path, content: bytes, media_type: MediaType) -> Descriptor:

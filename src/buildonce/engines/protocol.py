@@ -18,7 +18,8 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     ``dockerfile`` and ``ignore`` are texts (of a derived Dockerfile and its ignore file), ``named_contexts`` maps a
     stage's or image's name to what replaces it (``docker-image://...``, ``oci-layout://...``). ``output`` is an empty
     folder for what is made; ``compress`` says whether an image's layers are compressed. ``path`` is how messages name
-    the Dockerfile, whose lines stand where they do in the user's.
+    the Dockerfile, whose lines stand where they do in the user's. ``known_layers`` are the diff IDs of layers that are
+    at hand elsewhere: they may stay uncompressed.
     """
 
     activity: Activity
@@ -33,6 +34,7 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     named_contexts: Mapping[str, str] = field(default_factory=dict)
     compress: bool = True
     path: str = "Dockerfile"
+    known_layers: frozenset[str] = frozenset()
 
 
 class Built(Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from buildonce.run.base_records import BaseDetails, ReadyBase, base_details, bas
 from buildonce.run.built import read_built
 from buildonce.run.cache_places import origins_of
 from buildonce.run.jobs import derive_base
+from buildonce.run.original_layers import with_original_layers
 from buildonce.run.placement import Probe, place_steps
 from buildonce.run.proving import Prover, last_error
 from buildonce.run.resolving import open_image
@@ -135,8 +136,10 @@ class BaseMaker:
             # Only if it does not fail with them, too, are they missed.
             await self._prover.build_faithfully(node)
             return await self._unusable(node, f"without the copied files the build fails ({last_error(error)})")
-        source, manifest = await read_built(built)
-        config = await self._shop.small_blob(source, manifest.config)
+        layout, manifest = await read_built(built)
+        config = await self._shop.small_blob(layout, manifest.config)
+        open_repository = self._shop.open_repository
+        source, manifest = with_original_layers(layout, manifest, config, node.external, open_repository)
         return ReadyBase(
             node=node,
             image=BaseImage(manifest=manifest, config=config),

@@ -24,6 +24,7 @@ from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.fitting import Fit, FitChecker
 from buildonce.run.jobs import derive_faithful
 from buildonce.run.late_layers import LateLayers
+from buildonce.run.original_layers import with_original_layers
 from buildonce.run.outcome import Made
 from buildonce.run.placement import late_copies
 from buildonce.run.workshop import Order, Workshop
@@ -137,7 +138,10 @@ class ImageMaker:
             )
         )
         layout, manifest = await read_built(built)
-        ready = await self._built(node, manifest, layout, reason, made=Made.BUILT)
+        config = await self._shop.small_blob(layout, manifest.config)
+        open_repository = self._shop.open_repository
+        source, manifest = with_original_layers(layout, manifest, config, node.external, open_repository)
+        ready = await self._built(node, manifest, source, reason, made=Made.BUILT)
         record = _record(name, recipe, built.seconds)
         await put_result(
             self._shop.cache, manifest=manifest, record=record, new=ready.image.new, shared=ready.image.shared

@@ -30,6 +30,7 @@ from buildonce.run.git import head
 from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
 from buildonce.run.last_results import keep_last
 from buildonce.run.layers import LayerReader
+from buildonce.run.original_layers import diff_ids
 from buildonce.run.outcome import EngineRun, ProofOutcome
 from buildonce.run.project import Project
 from buildonce.run.resolving import OpenRepository
@@ -192,6 +193,7 @@ class Workshop:
             named_contexts={**pinned_contexts(images), **given, **order.contexts},
             compress=compress,
             path=graph.dockerfile.path,
+            known_layers=frozenset(diff_id for image in images for diff_id in diff_ids(image.config_content)),
         )
 
     def _record(self, order: Order, seconds: float) -> None:
