@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buildonce.engines.checking import check_engine, read_fields
+from buildonce.engines.checking import check_engine, emulated_platforms, read_fields, read_nodes
 from tests.cli.conftest import Call
 from tests.fakes.registry import FakeRegistry
 
@@ -97,8 +97,65 @@ async def test_an_engine_is_asked_and_not_started(environment: dict[str, str], a
 
 async def test_a_machine_without_an_engine_is_told_what_that_means(environment: dict[str, str]) -> None:
     found = await check_engine(environment)
-    assert found.checks[0].seen == "no `docker`"
+    assert found.checks[0].seen == "no `docker` and no `buildah` and no `podman`"
     assert "the cache has" in found.checks[0].meaning
+
+
+def write_buildah(environment: dict[str, str], version: str) -> None:
+    program = Path(environment["PATH"]) / "buildah"
+    program.write_text(f'#!/bin/sh\necho "buildah version {version} (image-spec 1.1.1)"\n')
+    program.chmod(0o755)
+
+
+async def test_buildah_is_found_beside_buildx_and_what_it_lacks_is_named(environment: dict[str, str]) -> None:
+    write_docker(environment, driver="docker-container")
+    write_buildah(environment, "1.39.3")
+    checks = (await check_engine(environment)).checks
+    assert [check.subject for check in checks] == [
+        "engine",
+        "platforms",
+        "engine",
+        "other platforms",
+        "all of BuildKit's Dockerfile",
+    ]
+    assert checks[2].seen == "buildah 1.39.3"
+    assert "`COPY --parents`" in checks[4].seen
+    assert "heredocs" not in checks[4].seen
+
+
+async def test_the_engine_that_is_asked_for_comes_first(environment: dict[str, str]) -> None:
+    write_docker(environment)
+    write_buildah(environment, "1.43.2")
+    environment |= {"BUILDONCE_ENGINE": "buildah", "BUILDAH_ISOLATION": "chroot"}
+    assert (await check_engine(environment)).checks[0].seen == "buildah 1.43.2, isolation `chroot`"
+
+
+async def test_an_engine_that_is_asked_for_and_not_there_has_failed(environment: dict[str, str]) -> None:
+    write_docker(environment)
+    checks = (await check_engine(environment | {"BUILDONCE_ENGINE": "podman"})).checks
+    assert (checks[0].seen, checks[0].answer.value) == ("no `podman`", "failed")
+    assert checks[1].answer.value == "yes"
+
+
+async def test_an_old_buildah_is_too_old(environment: dict[str, str]) -> None:
+    write_buildah(environment, "1.23.1")
+    (check,) = (await check_engine(environment)).checks
+    assert (check.answer.value, check.seen) == ("failed", "this buildah is Buildah 1.23.1, which is too old")
+
+
+def test_every_node_of_a_builder_has_its_platforms() -> None:
+    text = INSPECTED.format(driver="remote") + "\nName:             arm\nPlatforms:        linux/arm64\n"
+    assert [(node.name, node.platforms) for node in read_nodes(text)] == [
+        ("node", "linux/amd64, linux/arm64"),
+        ("arm", "linux/arm64"),
+    ]
+
+
+def test_emulators_are_named_by_the_kernels_registrations(tmp_path: Path) -> None:
+    (tmp_path / "qemu-aarch64").write_text("enabled\ninterpreter /usr/bin/qemu-aarch64-static\n")
+    (tmp_path / "own-qemu-s390x").write_text("disabled\n")
+    (tmp_path / "status").write_text("enabled\n")
+    assert list(emulated_platforms(tmp_path)) == ["aarch64"]
 
 
 def test_the_first_of_a_name_is_the_builders() -> None:

@@ -1,55 +1,130 @@
-"""[io] Which build engine there is and what it can do. Nothing is built, and nothing is started."""
+"""[io] Which build engines there are and what they can do. Nothing is built, and nothing is started."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
 
 from buildonce.checks import Answer, Check, Findings
+from buildonce.engines.finding import SETTING, EngineKind, asked_engine, buildah_version, engine_command
 from buildonce.engines.process import run_process
-from buildonce.engines.programs import buildx_command
+from buildonce.engines.traits import EngineTraits, buildah_traits
+from buildonce.errors import EngineUnavailable
 
 _PATIENCE = 15.0
 _NOT_NEEDED = "cores and bases that the cache has need no engine"
 _CONTAINERD = "io.containerd.snapshotter"
+_EMULATORS = Path("/proc/sys/fs/binfmt_misc")
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A node of a builder, with the platforms that it says it can run."""
+
+    name: str
+    platforms: str
 
 
 async def check_engine(environment: Mapping[str, str]) -> Findings:
-    """Return what is there to build with."""
-    command = buildx_command(environment)
-    if command is None:
-        return Findings(checks=(Check(subject="engine", answer=Answer.NO, seen="no `docker`", meaning=_NOT_NEEDED),))
+    """Return what is there to build with: what a build takes first. Raises `UsageError` if no such engine exists."""
+    asked = asked_engine(environment)
+    found = {kind: command for kind in EngineKind if (command := engine_command(kind, environment))}
+    checks = [] if asked is None or asked in found else [_absent(asked)]
+    for kind in sorted(found, key=lambda kind: kind is not asked):
+        check = _check_buildx if kind is EngineKind.BUILDX else _check_buildah
+        checks += await check(kind, found[kind], environment)
+    if not checks:
+        seen = "no `docker` and no `buildah` and no `podman`"
+        checks.append(Check(subject="engine", answer=Answer.NO, seen=seen, meaning=_NOT_NEEDED))
+    return Findings(checks=tuple(checks))
+
+
+def _absent(asked: EngineKind) -> Check:
+    meaning = f"{SETTING} asks for it: install it, or unset {SETTING}"
+    return Check(subject="engine", answer=Answer.FAILED, seen=f"no `{asked.value}`", meaning=meaning)
+
+
+async def _check_buildx(_: EngineKind, command: Sequence[str], environment: Mapping[str, str]) -> list[Check]:
     version = await _ask((*command, "version"), environment)
     if version is None:
         meaning = "install the plug-in buildx for the `docker` command"
-        return Findings(checks=(Check(subject="engine", answer=Answer.FAILED, seen="no buildx", meaning=meaning),))
+        return [Check(subject="engine", answer=Answer.FAILED, seen="no buildx", meaning=meaning)]
     name = " ".join(("docker buildx", *version.split()[1:2]))
     inspected = await _ask((*command, "inspect"), environment)
     if inspected is None:
         meaning = f"start Docker, or point DOCKER_HOST at a running one; {_NOT_NEEDED}"
-        return Findings(
-            checks=(Check(subject="engine", answer=Answer.FAILED, seen=f"{name}: no answer", meaning=meaning),)
-        )
+        return [Check(subject="engine", answer=Answer.FAILED, seen=f"{name}: no answer", meaning=meaning)]
     fields = read_fields(inspected)
     driver = fields.get("Driver", "?")
     builder = f"{name}, builder `{fields.get('Name', '?')}`, driver `{driver}`"
     checks = [Check(subject="engine", answer=Answer.YES, seen=builder)]
-    if platforms := fields.get("Platforms"):
-        meaning = "what is not here needs another builder, or emulation"
-        checks.append(Check(subject="platforms", answer=Answer.YES, seen=platforms, meaning=meaning))
+    nodes = read_nodes(inspected)
+    meaning = "what is not here needs another builder, or emulation"
+    for node in nodes:
+        subject = "platforms" if len(nodes) == 1 else f"platforms of `{node.name}`"
+        checks.append(Check(subject=subject, answer=Answer.YES, seen=node.platforms, meaning=meaning))
     if driver == "docker":
         checks.append(await _check_store(environment))
-    return Findings(checks=tuple(checks))
+    return checks
+
+
+async def _check_buildah(kind: EngineKind, command: Sequence[str], environment: Mapping[str, str]) -> list[Check]:
+    try:
+        version = await buildah_version(kind, tuple(command), environment)
+    except EngineUnavailable as error:
+        return [Check(subject="engine", answer=Answer.FAILED, seen=error.message, meaning=error.help or "")]
+    traits = buildah_traits(version, podman=kind is EngineKind.PODMAN)
+    isolation = environment.get("BUILDAH_ISOLATION")
+    seen = ", ".join((traits.name, *((f"isolation `{isolation}`",) if isolation else ())))
+    platforms = ", ".join(emulated_platforms(_EMULATORS)) or "this machine's own alone"
+    return [
+        Check(subject="engine", answer=Answer.YES, seen=seen, meaning=f"{SETTING}={kind.value} builds with it"),
+        Check(subject="other platforms", answer=Answer.YES, seen=platforms, meaning="by emulation"),
+        _check_features(traits),
+    ]
+
+
+def _check_features(traits: EngineTraits) -> Check:
+    missing = ", ".join(sorted(feature.value for feature in traits.lacks))
+    answer = Answer.NO if missing else Answer.YES
+    meaning = "a Dockerfile that needs one of them is refused before anything is built"
+    return Check(subject="all of BuildKit's Dockerfile", answer=answer, seen=f"not {missing}", meaning=meaning)
+
+
+def emulated_platforms(folder: Path) -> Iterator[str]:
+    """Yield the platforms whose programs the kernel hands to QEMU, by the names of its registrations."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = path.name.rpartition("qemu-")[2]
+        if name != path.name and path.read_text().startswith("enabled"):
+            yield name
 
 
 def read_fields(text: str) -> Mapping[str, str]:
     """Return the fields that `docker buildx inspect` prints, the first of each name: the builder's own."""
     fields: dict[str, str] = {}
+    for name, value in _lines(text):
+        fields.setdefault(name, value)
+    return fields
+
+
+def read_nodes(text: str) -> tuple[Node, ...]:
+    """Return the nodes that `docker buildx inspect` prints and that say what they can run."""
+    found, name = [], "?"
+    for field, value in _lines(text):
+        if field == "Name":
+            name = value
+        elif field == "Platforms":
+            found.append(Node(name=name, platforms=value))
+    return tuple(found)
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         name, colon, value = line.partition(":")
         if colon and not name.startswith(" ") and value.strip():
-            fields.setdefault(name.strip(), value.strip())
-    return fields
+            yield name.strip(), value.strip()
 
 
 async def _check_store(environment: Mapping[str, str]) -> Check:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from buildonce.dockerfile.mounts import split_fields
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.problems import locate, source_lines
 from buildonce.dockerfile.runes import encode
@@ -102,7 +103,7 @@ def _run(typed: Run) -> Iterator[tuple[Feature, str]]:
 
 
 def _mount(mount: Mount) -> Iterator[tuple[Feature, str]]:
-    if mount.type == "secret" and mount.env is not None:
+    if mount.type == "secret" and any(field.lower().startswith("env=") for field in split_fields(mount.text)):
         yield Feature.SECRET_ENV, f"--mount={mount.text}"
     if mount.type == "bind":
         yield Feature.BIND_MOUNT, f"--mount={mount.text}"

@@ -1,0 +1,123 @@
+"""The adapter for Buildah: what it runs, and what it makes of failures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from buildonce.engines.buildah import Buildah, Inputs, build_arguments, push_arguments
+from buildonce.engines.traits import Version, buildah_traits
+from buildonce.errors import EngineFailed, EngineUnavailable
+from buildonce.events import EngineLine, Event
+from tests.engines.jobs import make_job, write_program
+
+PUSHES = """
+case $1 in
+build)
+  for word; do case $before in --iidfile) echo "sha256:abc" > "$word";; --file) cat "$word";; esac; before=$word; done
+  printf "%s\\n" "$@" "${SOURCE_DATE_EPOCH-none}" ;;
+push)
+  for word; do :; done; folder=${word#dir:}; mkdir "$folder"
+  printf '%s' '{"rootfs": {"diff_ids": []}, "id": "x"}' > "$folder/CONFIG"
+  printf '%s' '{"schemaVersion":2,"config":{"mediaType":"c","digest":"sha256:CONFIG","size":2},"layers":[]}' \
+    > "$folder/manifest.json"
+  echo "pushed $*" ;;
+esac
+""".replace("CONFIG", "0" * 64)
+
+
+def stand_in(folder: Path, script: str, events: list[Event], version: Version = (1, 43, 2)) -> Buildah:
+    """A Buildah that is a shell script."""
+    program = write_program(folder / "buildah", script)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1"}
+    return Buildah(command=(str(program),), traits=buildah_traits(version), environment=environment, emit=events.append)
+
+
+def said(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, EngineLine)]
+
+
+def test_arguments_of_a_build(tmp_path: Path) -> None:
+    job = make_job(tmp_path, target="core")
+    inputs = Inputs(folder=Path("/in"))
+    assert build_arguments(job, inputs, {"b": "2", "a": "1"}, archive=Path("/out/files.tar"), anew=True) == (
+        "build", "--layers", "--force-rm", "--format=docker", "--identity-label=false", "--pull=missing",
+        "--platform", "linux/amd64", "--file", "/in/Dockerfile", "--ignorefile", "/in/ignore",
+        "--iidfile", "/in/image-id", "--no-cache", "--output", "type=tar,dest=/out/files.tar", "--target", "core",
+        "--build-context", "a=1", "--build-context", "b=2", str(job.context),
+    )  # fmt: skip
+
+
+def test_podman_pushes_uncompressed_layers_without_being_told() -> None:
+    inputs = Inputs(folder=Path("/in"))
+    words = push_arguments("abc", inputs, Path("/out"))
+    assert words == ("push", "--quiet", "--authfile", "/in/auth.json", "--disable-compression", "abc", "dir:/out")
+    assert "--disable-compression" not in push_arguments("abc", inputs, Path("/out"), podman=True)
+
+
+async def test_a_build_ends_in_a_layout_and_nothing_else(tmp_path: Path) -> None:
+    events: list[Event] = []
+    job = make_job(tmp_path, dockerfile="FROM scratch\n# all of it\n")
+    built = await stand_in(tmp_path, PUSHES, events).build(job)
+    assert built.layout == job.output
+    assert sorted(path.name for path in job.output.iterdir()) == ["blobs", "index.json", "oci-layout"]
+    assert "# all of it" in said(events)
+    assert "none" in said(events), "SOURCE_DATE_EPOCH is not passed on"
+    assert any(line.startswith("pushed") and " abc dir:" in line for line in said(events))
+
+
+async def test_an_export_writes_one_archive_and_pushes_nothing(tmp_path: Path) -> None:
+    events: list[Event] = []
+    job = make_job(tmp_path)
+    exported = await stand_in(tmp_path, PUSHES, events).export(job)
+    assert exported.archive == job.output / "files.tar"
+    assert f"type=tar,dest={exported.archive}" in said(events)
+    assert not any(line.startswith("pushed") for line in said(events))
+
+
+@pytest.mark.parametrize(
+    ("version", "line", "anew"),
+    [
+        ((1, 43, 2), "RUN --mount=target=/m true", True),
+        ((1, 44, 0), "RUN --mount=target=/m true", False),
+        ((1, 28, 2), "RUN --mount=type=cache,target=/m true", False),
+    ],
+)
+async def test_a_cache_that_overlooks_what_is_mounted_is_not_used(
+    tmp_path: Path,
+    version: Version,
+    line: str,
+    anew: bool,
+) -> None:
+    events: list[Event] = []
+    await stand_in(tmp_path, PUSHES, events, version).export(make_job(tmp_path, dockerfile=f"FROM scratch\n{line}\n"))
+    assert ("--no-cache" in said(events)) is anew
+
+
+async def test_what_it_cannot_do_is_said_before_it_starts(tmp_path: Path) -> None:
+    events: list[Event] = []
+    job = make_job(tmp_path, dockerfile="FROM scratch\nCOPY --exclude=a . /\n")
+    with pytest.raises(EngineUnavailable, match="`--exclude`"):
+        await stand_in(tmp_path, PUSHES, events).build(job)
+    assert events == []
+
+
+async def test_a_failed_build_shows_its_last_lines_and_the_version(tmp_path: Path) -> None:
+    script = 'echo "make: *** no rule"; echo "Error: building at STEP \\"RUN make\\": exit status 2" >&2; exit 2'
+    with pytest.raises(EngineFailed, match="make: \\*\\*\\* no rule") as caught:
+        await stand_in(tmp_path, script, []).export(make_job(tmp_path))
+    assert caught.value.message.startswith("buildah 1.43.2 failed (compile builder linux/amd64, exit status 2)")
+
+
+async def test_a_build_that_names_no_image_has_failed(tmp_path: Path) -> None:
+    with pytest.raises(EngineFailed, match="names no image"):
+        await stand_in(tmp_path, "exit 0", []).build(make_job(tmp_path))
+
+
+async def test_a_program_that_went_away_is_no_failed_build(tmp_path: Path) -> None:
+    engine = replace(stand_in(tmp_path, "exit 0", []), command=(str(tmp_path / "gone"),))
+    with pytest.raises(EngineUnavailable, match="cannot be run: No such file or directory"):
+        await engine.build(make_job(tmp_path))
