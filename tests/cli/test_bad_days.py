@@ -316,7 +316,7 @@ def test_no_engine_is_said_when_one_is_needed(call: Call, project: Path) -> None
     write(project, GOOD)
     ran = call("build", AMD64)
     assert ran.code == 4
-    assert "no build engine was found: there is no `docker` command" in ran.err
+    assert "no build engine was found on this machine" in ran.err
     assert "help: " in ran.err
     assert not (project / ".buildonce" / "images" / "index.json").exists()
 
