@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 
 from buildonce.tasks import to_the_end
 
@@ -14,9 +15,16 @@ _GRACE = 5.0
 _LONGEST_LINE = 1 << 20
 
 
-async def run_process(argv: Sequence[str], *, environment: Mapping[str, str], on_line: Callable[[str], None]) -> int:
+async def run_process(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None],
+    folder: Path | None = None,
+) -> int:
     """Run ``argv`` and return its exit status; ``on_line`` gets each line of its output, both streams in one.
 
+    It runs in ``folder``, or where this process does.
     The program has its own session, so a keyboard interrupt reaches this process alone, which then ends the program
     and its children. Raises `FileNotFoundError` when there is no such program.
     """
@@ -26,6 +34,7 @@ async def run_process(argv: Sequence[str], *, environment: Mapping[str, str], on
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=dict(environment),
+        cwd=folder,
         start_new_session=True,
         limit=_LONGEST_LINE,
     )
