@@ -1,0 +1,126 @@
+"""[io] Bake files on disk: found, and resolved by buildx, or by ourselves where there is none and JSON suffices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from buildonce.engines.process import run_process
+from buildonce.engines.programs import buildx_command
+from buildonce.errors import UsageError
+from buildonce.project.bake import PRINTED, declare_bake, read_bake
+from buildonce.project.bake_resolution import resolve_bake
+from buildonce.project.declaration import Declaration
+from buildonce.project.json_documents import read_json
+from buildonce.project.values import LONGEST_DOCUMENT, Value
+
+BAKE_FILES = ("docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl")
+"""The files that bake reads where none is named, in its order: a later one overrides."""
+
+_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+"""What bake reads before them (docker/buildx, bake/bake.go, `defaultFilenames`)."""
+
+_FILES_SETTING = "BUILDX_BAKE_FILE"
+_PATIENCE = 60
+
+
+def find_bake_files(folder: Path) -> tuple[Path, ...]:
+    """Return the bake files that ``folder`` has, in the order in which bake reads them."""
+    return tuple(folder / name for name in BAKE_FILES if (folder / name).is_file())
+
+
+async def load_bake(
+    folder: Path, *, environment: Mapping[str, str], files: Sequence[Path] = (), targets: Sequence[str] = ()
+) -> Declaration:
+    """Return the variants of the bake files in a project's folder; paths in it are relative to that folder.
+
+    ``files`` are relative to the folder; where none is named, they are those that `docker buildx bake` reads there,
+    Compose files among them. ``targets`` are groups and targets; none means the group ``default``. buildx resolves the
+    files, with the variables of ``environment``. Without it, JSON files are resolved directly. Raises `UsageError`.
+    """
+    paths = tuple(folder / path for path in files)
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"there is no bake file {path}")
+    command = buildx_command(environment)
+    if command is not None:
+        return read_bake(await _print(command, folder, paths, targets, environment))
+    return await asyncio.to_thread(_resolve, paths or _default_files(folder, environment), targets, environment)
+
+
+async def _print(
+    command: tuple[str, ...],
+    folder: Path,
+    files: Sequence[Path],
+    targets: Sequence[str],
+    environment: Mapping[str, str],
+) -> bytes:
+    """Return the document that buildx prints. Raises `UsageError` with buildx's own words when it refuses."""
+    argv = [*command, "bake", "--print", "--progress=quiet"]
+    argv += [f"--file={path.absolute()}" for path in files]
+    lines: list[str] = []
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            status = await run_process(
+                (*argv, "--", *targets), environment=environment, on_line=lines.append, folder=folder
+            )
+    except TimeoutError as error:
+        raise UsageError(f"`docker buildx bake --print` did not end within {_PATIENCE} seconds") from error
+    if status != 0:
+        raise UsageError(
+            f"buildx cannot read the bake files: `docker buildx bake --print` ended with status {status}",
+            notes=tuple(line for line in lines if line.strip())[-8:],
+            help="`docker buildx bake --print` says the same; correct the file that it names",
+        )
+    return _document(lines)
+
+
+def _document(lines: Sequence[str]) -> bytes:
+    """Return the JSON object among lines of output, which may begin with warnings. Raises `UsageError`."""
+    try:
+        start = lines.index("{")
+        end = lines.index("}", start)
+    except ValueError as error:
+        raise UsageError(
+            f"{PRINTED} is no JSON document", notes=tuple(lines[:3]), help="update Docker's buildx"
+        ) from error
+    return "\n".join(lines[start : end + 1]).encode(errors="surrogateescape")
+
+
+def _default_files(folder: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the files to resolve without buildx, where they are not named. Raises `UsageError` where others count."""
+    found = find_bake_files(folder)
+    names = ", ".join(path.name for path in found)
+    if environment.get(_FILES_SETTING):
+        raise UsageError(
+            f"{_FILES_SETTING} is not read without buildx", help="install Docker's buildx, or name the bake files"
+        )
+    if not found:
+        raise UsageError(f"there is no bake file in {folder}", help=f"bake files are called {', '.join(BAKE_FILES)}")
+    if beside := [name for name in _COMPOSE_FILES if (folder / name).is_file()]:
+        raise UsageError(
+            f"`docker buildx bake` merges {beside[0]} with {names}, which is not possible without buildx",
+            help="install Docker's buildx, or name the bake files that count",
+        )
+    return found
+
+
+def _resolve(files: Sequence[Path], targets: Sequence[str], environment: Mapping[str, str]) -> Declaration:
+    path = ", ".join(path.name for path in files)
+    documents = [_read(one) for one in files]
+    return declare_bake(resolve_bake(documents, targets, environment, path=path), path=path)
+
+
+def _read(path: Path) -> Value:
+    if path.suffix.lower() != ".json":
+        raise UsageError(
+            f"{path.name} is not JSON, and there is no buildx that could read it",
+            help="install Docker's buildx; or write the file as JSON: `docker buildx bake --print` on a machine with "
+            "buildx gives a docker-bake.json",
+        )
+    try:
+        with path.open("rb") as file:
+            return read_json(file.read(LONGEST_DOCUMENT + 1), path.name)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error

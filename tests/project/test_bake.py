@@ -1,0 +1,601 @@
+"""Bake documents as declarations; what cannot be, with its message; and documents that nobody honest writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buildonce.errors import UsageError
+from buildonce.project.bake import declare_bake, read_bake, read_printed
+from buildonce.project.bake_keys import EXPRESSED, NOT_YET, PASSED_OVER
+from buildonce.project.bake_resolution import resolve_bake
+from buildonce.project.declaration import Declaration, VariantDeclaration
+from buildonce.project.json_documents import read_json
+from buildonce.run.bake_files import find_bake_files, load_bake
+from tests.project.bake_documents import CASES, FIRST, MATRIX, PARENTS, SECOND, Json, default, variables
+
+PRINTED: Json = {
+    "group": {"default": {"targets": ["apps", "tools"]}, "apps": {"targets": ["app"]}},
+    "target": {
+        "app": {
+            "context": "src",
+            "dockerfile": "../Dockerfile",
+            "contexts": {"assets": "./assets/", "base": "docker-image://alpine:3.20"},
+            "args": {"A": "1", "RAW": "$${HOME} %%{x} $$${y}"},
+            "target": "app",
+            "platforms": ["linux/amd64", "linux/arm64"],
+            "tags": ["registry.example/acme/app:1", "registry.example/acme/app"],
+            "cache-from": [{"type": "gha"}],
+            "output": [{"type": "registry"}],
+            "pull": True,
+            "no-cache": False,
+        },
+        "tools": {"context": ".", "dockerfile": "Dockerfile"},
+        "linked": {"context": ".", "dockerfile": "Dockerfile", "labels": {"only": "linked"}},
+    },
+}
+
+
+def printed(target: Json, **others: Json) -> bytes:
+    """Return what bake prints for this target and others that it is linked with."""
+    group = {"default": {"targets": ["app"]}}
+    return json.dumps({"group": group, "target": {"app": target, **others}}).encode()
+
+
+def resolve(document: Json | str, *wanted: str, **environment: str) -> Declaration:
+    """Return what our own resolution makes of a bake file."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    value = read_json(text.encode(), "docker-bake.json")
+    return declare_bake(resolve_bake([value], wanted, environment, path="docker-bake.json"), path="docker-bake.json")
+
+
+def message(error: UsageError) -> str:
+    return str(error)
+
+
+def test_a_printed_document_becomes_variants() -> None:
+    assert read_bake(json.dumps(PRINTED).encode()).variants == (
+        VariantDeclaration(
+            name="app",
+            dockerfile="Dockerfile",
+            context="src",
+            target="app",
+            args={"A": "1", "RAW": "${HOME} %{x} $${y}"},
+            contexts={"assets": "assets", "base": "docker-image://alpine:3.20"},
+            platforms=("linux/amd64", "linux/arm64"),
+            tags=("1", "latest"),
+            push="registry.example/acme/app",
+        ),
+        VariantDeclaration(name="tools"),
+    )
+
+
+def test_a_matrix_becomes_a_variant_for_each_of_its_values() -> None:
+    names = [variant.name for variant in resolve(MATRIX, "m").variants]
+    assert names == ["m-1-a", "m-1-b", "m-2-a", "m-2-b"]
+    first = resolve(MATRIX, "m-1-a").variants[0]
+    assert (first.target, first.args, first.push, first.tags) == ("1", {"v": "q", "a": "key"}, "r.io/a", ("1",))
+
+
+def test_parents_are_merged_in_their_order_and_the_target_wins() -> None:
+    parents: Json = {"target": {name: dict(target) for name, target in PARENTS["target"].items()}}
+    for key in ("labels", "no-cache"):
+        parents["target"]["c"].pop(key)
+    (variant,) = resolve(parents).variants
+    assert variant == VariantDeclaration(
+        name="default",
+        dockerfile="c/D",
+        context="c",
+        target="t",
+        args={"x": "b", "y": "d", "z": "a"},
+        contexts={"q": "q"},
+        platforms=("linux/amd64",),
+    )
+
+
+def test_a_later_file_overrides_an_earlier_one() -> None:
+    resolved = resolve_bake([read_json(json.dumps(one).encode(), "f") for one in (FIRST, SECOND)], (), {}, path="f")
+    assert resolved.targets["default"] == {
+        "context": "q",
+        "dockerfile": "Dockerfile",
+        "target": "p",
+        "args": {"x": "2", "y": "2", "z": "2"},
+        "tags": ["b"],
+    }
+
+
+def test_the_environment_wins_over_a_default() -> None:
+    document = {**variables(TAG="dev"), **default(tags=["r.io/app:${TAG}"])}
+    assert resolve(document).variants[0].tags == ("dev",)
+    assert resolve(document, TAG="v1").variants[0].tags == ("v1",)
+
+
+def test_what_a_target_has_wrong_and_nobody_wants_is_not_looked_at() -> None:
+    document: Json = {"target": {"default": {"inherits": ["p"]}, "p": {}, "other": {"tags": ["${upper(x)}"]}}}
+    assert [variant.name for variant in resolve(document).variants] == ["default"]
+
+
+def test_every_key_of_a_target_has_one_meaning() -> None:
+    names = [*EXPRESSED, *PASSED_OVER, *NOT_YET]
+    assert len(names) == len(set(names))
+    assert all(reason for reason in (*PASSED_OVER.values(), *NOT_YET.values()))
+
+
+@pytest.mark.parametrize("key", PASSED_OVER)
+def test_a_key_that_changes_no_image_is_passed_over(key: str) -> None:
+    assert read_bake(printed({key: ["anything"]})) == read_bake(printed({}))
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_a_key_that_is_not_expressed_is_an_error_that_names_it(key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_bake(printed({key: "anything"}))
+    assert message(caught.value) == (
+        f"`{key}` of a bake target cannot be expressed yet\n"
+        f"  = note: what `docker buildx bake --print` prints, target.app.{key}\n"
+        f"help: {NOT_YET[key]}"
+    )
+    empty: tuple[Any, ...] = ([], {}, "", None, False)
+    assert all(read_bake(printed({key: value})) == read_bake(printed({})) for value in empty)
+
+
+WRONG_PRINTED: Mapping[str, tuple[Json, str]] = {
+    "an unknown key": (
+        {"argz": {}},
+        (
+            "`argz` of a bake target is not known, so what it does to the image is not either\n"
+            "  = note: P, target.app.argz\nhelp: did you mean `args`?"
+        ),
+    ),
+    "several repositories": (
+        {"tags": ["r.io/a:1", "ghcr.io/a:1"]},
+        (
+            "the image goes to several repositories: r.io/a, ghcr.io/a\n  = note: P, target.app.tags\n"
+            "help: keep the tags of one of them, and copy the released image to the others"
+        ),
+    ),
+    "a tag that is none": (
+        {"tags": ["r.io/a:?"]},
+        (
+            "`?` in `r.io/a:?` is not a tag\n  = note: P, target.app.tags\n"
+            "help: a tag has letters, digits, `_`, `.` and `-`, at most 128"
+        ),
+    ),
+    "a digest": (
+        {"tags": ["r.io/a@sha256:" + "0" * 64]},
+        (
+            f"`r.io/a@sha256:{'0' * 64}` has a digest, which nobody knows before the image is built\n"
+            "  = note: P, target.app.tags"
+        ),
+    ),
+    "a context elsewhere": (
+        {"context": "https://github.com/acme/app.git"},
+        (
+            "the context `https://github.com/acme/app.git` is elsewhere, and only a folder here can be one\n"
+            "  = note: P, target.app.context\nhelp: clone or download it, and name the folder"
+        ),
+    ),
+    "a context from standard input": (
+        {"context": "-"},
+        "a context from standard input is not read\n  = note: P, target.app.context\nhelp: name a folder",
+    ),
+    "a Dockerfile from standard input": (
+        {"dockerfile": "-"},
+        "a Dockerfile from standard input is not read\n  = note: P, target.app.dockerfile\nhelp: name a file",
+    ),
+    "the result of a target": (
+        {"contexts": {"base": "target:linked"}},
+        (
+            "the context `base` is the result of target `linked`, which cannot be expressed yet\n"
+            "  = note: P, target.app.contexts.base\n"
+            "help: write the stages of `linked` into the Dockerfile of this target, or push its image and name it "
+            "here: docker-image://REFERENCE"
+        ),
+    ),
+    "the result of a stage of the same Dockerfile": (
+        {"contexts": {"builder": "target:same"}},
+        (
+            "the context `builder` is the result of target `same`, which cannot be expressed yet\n"
+            "  = note: P, target.app.contexts.builder\n"
+            "help: leave it out: `builder` is a stage of the same Dockerfile, which finds it by itself"
+        ),
+    ),
+    "several faults": (
+        {"context": 1, "args": {"A": 1}, "platforms": "linux/amd64", "target": [], "ssh": ["default"]},
+        (
+            "5 things are wrong in P\n"
+            "  = note: P, target.app.ssh: `ssh` of a bake target cannot be expressed yet (help: copy what the build "
+            "needs from the context, or build this target with `docker buildx bake`)\n"
+            "  = note: P, target.app.context: a number stands where a text is needed\n"
+            "  = note: P, target.app.target: a list stands where a text is needed\n"
+            "  = note: P, target.app.args.A: a number stands where a text is needed\n"
+            "  = note: P, target.app.platforms: a text stands where a list of texts is needed"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("target", "said"), WRONG_PRINTED.values(), ids=WRONG_PRINTED)
+def test_what_cannot_be_expressed_is_said(target: Json, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_bake(printed(target, linked={"target": "x"}, same={"target": "builder"}), path="P")
+    assert message(caught.value) == said
+
+
+WRONG_FILES: Mapping[str, tuple[Json | str, str]] = {
+    "no JSON": ('{"target": ', "docker-bake.json is not JSON: Expecting value\n  = note: line 1, column 12"),
+    "a key twice": (
+        '{"target": {"a": {}, "a": {}}}',
+        "docker-bake.json is not JSON: the key `a` stands twice in one object",
+    ),
+    "no mapping": ("[1]", "a list stands where a mapping is needed\n  = note: docker-bake.json"),
+    "no target": (
+        {"target": {"app": {}, "apps": {}}},
+        "there is no target or group `default`\n  = note: docker-bake.json\nhelp: there are: app, apps",
+    ),
+    "no member": (
+        {"group": {"default": {"targets": ["apq"]}}, "target": {"app": {}}},
+        "there is no target or group `apq`\n  = note: docker-bake.json, group.default\nhelp: did you mean `app`?",
+    ),
+    "a circle of groups": (
+        {"group": {"default": {"targets": ["g"]}, "g": {"targets": ["default"]}}},
+        (
+            "the group is one of its own members\n  = note: docker-bake.json, group.default\n"
+            "help: take it out of its `targets`"
+        ),
+    ),
+    "a circle of parents": (
+        {"target": {"default": {"inherits": ["p"]}, "p": {"inherits": ["default"]}}},
+        "it inherits from itself: default -> p -> default\n  = note: docker-bake.json, target.default",
+    ),
+    "no parent": (
+        default(inherits=["bass"]) | {"target": {"default": {"inherits": ["bass"]}, "base": {}}},
+        "there is no target or group `bass`\n  = note: docker-bake.json, target.default\nhelp: did you mean `base`?",
+    ),
+    "an unknown key": (
+        default(argz={}),
+        "a target has no `argz`\n  = note: docker-bake.json, target.default.argz\nhelp: did you mean `args`?",
+    ),
+    "an unknown variable": (
+        {**variables(TAG="1"), **default(tags=["r.io/a:${TAGS}"])},
+        "there is no variable `TAGS`\n  = note: docker-bake.json, target.default.tags\nhelp: did you mean `TAG`?",
+    ),
+    "no variable at all": (
+        default(target="${T}"),
+        (
+            "there is no variable `T`\n  = note: docker-bake.json, target.default.target\n"
+            'help: declare it: "variable": {"T": {"default": "..."}}'
+        ),
+    ),
+    "a variable of buildx": (
+        default(args={"a": "${BAKE_LOCAL_PLATFORM}"}),
+        (
+            "`BAKE_LOCAL_PLATFORM` is set by buildx alone\n  = note: docker-bake.json, target.default.args\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
+    ),
+    "a circle of variables": (
+        {**variables(A="${B}", B="${A}"), **default(target="${A}")},
+        "the variable `A` depends on itself: A -> B -> A\n  = note: docker-bake.json, target.default.target",
+    ),
+    "a function call": (
+        default(target='${upper("a")}'),
+        (
+            '`${upper("a")}` is more than the name of a variable, and is not read without buildx\n'
+            "  = note: docker-bake.json, target.default.target\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
+    ),
+    "a directive": (
+        default(target="%{if x}a%{endif}"),
+        (
+            "`%{if x}a%{endif}` is more than the name of a variable, and is not read without buildx\n"
+            "  = note: docker-bake.json, target.default.target\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
+    ),
+    "a key of another target": (
+        default(target="${target.a.target}"),
+        (
+            "`${target.a.target}` is more than the name of a variable, and is not read without buildx\n"
+            "  = note: docker-bake.json, target.default.target\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
+    ),
+    "a function": (
+        {"function": {"f": {"params": [], "result": "x"}}, **default()},
+        (
+            "a function is not read without buildx\n  = note: docker-bake.json, function.f\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
+    ),
+    "a typed variable": (
+        {"variable": {"A": {"type": "string"}}, **default(target="${A}")},
+        (
+            "the variable `A` has a `type`\n  = note: docker-bake.json, target.default.target\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
+    ),
+    "null in a text": (
+        {**variables(N=None), **default(target="x${N}")},
+        "null stands where a text is needed\n  = note: docker-bake.json, target.default.target",
+    ),
+    "a missing attribute": (
+        {**variables(O={"a": "1"}), **default(target="${O.b}")},
+        "`${O.b}`: there is no `b` in it\n  = note: docker-bake.json, target.default.target",
+    ),
+    "a text for a list": (
+        default(tags="r.io/a:1"),
+        "a text stands where a list is needed\n  = note: docker-bake.json, target.default.tags",
+    ),
+    "a list for a mapping": (
+        default(args=["A=1"]),
+        "a list stands where a mapping is needed\n  = note: docker-bake.json, target.default.args",
+    ),
+    "a matrix that is no mapping": (
+        default(matrix=["a"], name="x"),
+        "its `matrix` is no mapping\n  = note: docker-bake.json, target.default",
+    ),
+    "a matrix of a text": (
+        default(matrix={"k": "v"}, name="x"),
+        "`k` of its `matrix` is a text, not a list\n  = note: docker-bake.json, target.default",
+    ),
+    "a name without a matrix": (
+        default(name="x"),
+        "it has a `name`, which only a target with a `matrix` has\n  = note: docker-bake.json, target.default",
+    ),
+    "a name twice": (
+        default(matrix={"k": ["1", "2"]}, name="x"),
+        (
+            "two of its targets are called `x`\n  = note: docker-bake.json, target.default\n"
+            "help: put every key of `matrix` into `name`"
+        ),
+    ),
+    "a name that is none": (
+        default(matrix={"k": ["1.0"]}, name="x-${k}"),
+        (
+            "`x-1.0` cannot be a target's name\n  = note: docker-bake.json, target.default\n"
+            "help: a name has letters, digits, `_` and `-`"
+        ),
+    ),
+    "a number out of bounds": (
+        '{"target": {"default": {"args": {"A": 1e999999999}}}}',
+        (
+            "the number is out of all bounds\n  = note: docker-bake.json, target.default.args\n"
+            "help: write it as a text, in quotes"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "said"), WRONG_FILES.values(), ids=WRONG_FILES)
+def test_what_is_wrong_in_a_file_is_said(document: Json | str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(document)
+    assert message(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("default_value", "given_value", "said"),
+    [
+        (True, "yes", "the environment's V=yes is no boolean"),
+        (5, "five", "the environment's V=five is no number, which the variable's default is"),
+        (["a"], "a,b", "the environment cannot give a list, which the default of the variable `V` is"),
+        (5, "1e999", "the number is out of all bounds"),
+    ],
+)
+def test_a_value_of_the_environment_has_to_fit(default_value: Any, given_value: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        resolve({**variables(V=default_value), **default(args={"a": "x${V}"})}, V=given_value)
+
+
+def nested(value: str, depth: int) -> Any:
+    return [nested(value, depth - 1)] if depth else value
+
+
+HOSTILE: Mapping[str, str] = {
+    "deep lists": "[" * 200_000,
+    "deep mappings": '{"a":' * 200_000,
+    "deep and complete": '{"target":' * 500 + "{}" + "}" * 500,
+    "a long number": '{"x": ' + "9" * 1_000_000 + "}",
+    "a huge exponent": '{"target": {"default": {"target": 1e-999999999}}}',
+    "an impossible exponent": '{"target": {"default": {"target": 1e99999999999999999999999}}}',
+    "not a number": '{"x": NaN}',
+    "half a surrogate pair": '{"target": {"default": {"target": "\\ud800"}}}',
+    "a NUL": '{"target": {"default": {"target": "a\\u0000b"}}}',
+    "a large document": '{"x": "' + "x" * (5 << 20) + '"}',
+    "nothing": "",
+    "a byte-order mark": "\ufeff{}",
+    "variables that double": json.dumps(
+        {
+            **variables(V0="x" * 1000, **{f"V{n}": f"${{V{n - 1}}}" * 2 for n in range(1, 60)}),
+            **default(target="${V59}"),
+        }
+    ),
+    "a chain of variables": json.dumps(
+        {**variables(V0="x", **{f"V{n}": f"${{V{n - 1}}}" for n in range(1, 5000)}), **default(target="${V4999}")}
+    ),
+    "a large matrix": json.dumps(
+        {"target": {"m": {"name": "m-${a}-${b}-${c}", "matrix": {key: [*map(str, range(500))] for key in "abc"}}}}
+    ),
+    "a wide matrix": json.dumps(
+        {"target": {"m": {"name": "x${k0}", "matrix": {f"k{n}": [*range(1000)] for n in range(400)}}}}
+    ),
+    "a matrix of large targets": json.dumps(
+        {
+            "target": {
+                "m": {
+                    "name": "m-${a}",
+                    "matrix": {"a": [*map(str, range(4000))]},
+                    "args": {f"A{n}": "x${a}" for n in range(2000)},
+                }
+            },
+            "group": {"default": {"targets": ["m"]}},
+        }
+    ),
+    "a chain of parents": json.dumps(
+        {"target": {"default": {"inherits": ["t4999"]}, **{f"t{n}": {"inherits": [f"t{n - 1}"]} for n in range(5000)}}}
+    ),
+    "a chain of groups": json.dumps(
+        {"group": {"default": {"targets": ["g0"]}, **{f"g{n}": {"targets": [f"g{n + 1}"]} for n in range(5000)}}}
+    ),
+    "variables that nest": json.dumps(
+        {**variables(V0="x", **{f"V{n}": nested(f"${{V{n - 1}}}", 50) for n in range(1, 60)}), **default(args="${V59}")}
+    ),
+    "very many faults": json.dumps(default(**{f"key{n}": 1 for n in range(50_000)})),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_document_is_refused_in_time(text: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(UsageError) as caught:
+        resolve(text)
+    assert time.monotonic() - started < 20
+    assert len(str(caught.value)) < 20_000
+
+
+def test_groups_that_double_at_each_step_are_expanded_once() -> None:
+    groups = {f"g{n}": {"targets": [f"g{n + 1}"] * 2} for n in range(60)}
+    document = {"group": {"default": {"targets": ["g0"]}, **groups, "g60": {"targets": ["a"]}}, "target": {"a": {}}}
+    assert [variant.name for variant in resolve(document).variants] == ["a"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("${V}"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "default"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KEYS = st.sampled_from([*EXPRESSED, "inherits", "matrix", "name", "labels", "targets", "default", "V"])
+BLOCKS = st.dictionaries(
+    st.sampled_from(["default", "V", "a"]), st.dictionaries(KEYS, JSON, max_size=4) | JSON, max_size=3
+)
+
+
+@given(st.dictionaries(st.sampled_from(["target", "group", "variable", "x"]), BLOCKS | JSON, max_size=4))
+def test_whatever_a_document_holds_it_is_read_or_refused(document: Json) -> None:
+    text = json.dumps(document)
+    for read in (resolve, lambda text: read_bake(text.encode())):
+        with suppress(UsageError):
+            read(text)
+
+
+def test_what_bake_prints_has_a_form() -> None:
+    with pytest.raises(UsageError, match="a text stands where a mapping is needed"):
+        read_printed(b'{"target": "x"}')
+    with pytest.raises(UsageError, match="there is no target `app`"):
+        read_bake(b'{"group": {"default": {"targets": ["app"]}}}')
+
+
+def stand_in(folder: Path, script: str) -> dict[str, str]:
+    """Return an environment in which buildx is a shell script."""
+    (folder / "bin").mkdir()
+    program = folder / "bin/docker"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder / 'bin'}:{os.defpath}", "HOME": str(folder), "DOCKER_CONFIG": str(folder)}
+
+
+def without_buildx(folder: Path, **others: str) -> dict[str, str]:
+    return {"PATH": str(folder / "nothing"), "HOME": str(folder), "DOCKER_CONFIG": str(folder), **others}
+
+
+@pytest.fixture
+def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without buildx among the system's plug-ins."""
+    monkeypatch.setattr("buildonce.engines.programs._SYSTEM_FOLDERS", ())
+
+
+@pytest.mark.usefixtures("no_plugins")
+async def test_buildx_is_asked_in_the_projects_folder_and_may_warn(tmp_path: Path) -> None:
+    document = json.dumps({"group": {"default": {"targets": ["a"]}}, "target": {"a": {"target": "T"}}}, indent=2)
+    script = f"echo 'WARN: old' >&2\necho \"$PWD $TAG $*\" > said\ncat <<'E'\n{document}\nE\n"
+    environment = {**stand_in(tmp_path, script), "TAG": "v1"}
+    (tmp_path / "my.hcl").touch()
+    declaration = await load_bake(tmp_path, environment=environment, files=[Path("my.hcl")], targets=["a", "b"])
+    assert declaration.variants == (VariantDeclaration(name="a", target="T"),)
+    said = (tmp_path / "said").read_text()
+    assert said == f"{tmp_path} v1 buildx bake --print --progress=quiet --file={tmp_path}/my.hcl -- a b\n"
+
+
+@pytest.mark.usefixtures("no_plugins")
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo 'ERROR: bad file'; exit 1",
+            "ended with status 1\n  = note: ERROR: bad file",
+        ),
+        ("echo hello", "what `docker buildx bake --print` prints is no JSON document\n  = note: hello"),
+        ("true", "what `docker buildx bake --print` prints is no JSON document\nhelp: update"),
+    ],
+)
+async def test_a_buildx_that_fails_is_an_error(script: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        await load_bake(tmp_path, environment=stand_in(tmp_path, script))
+    assert said in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_plugins")
+async def test_without_buildx_json_files_are_resolved_in_bakes_order(tmp_path: Path) -> None:
+    (tmp_path / "docker-bake.json").write_text(json.dumps(FIRST))
+    (tmp_path / "docker-bake.override.json").write_text(json.dumps(SECOND))
+    assert [path.name for path in find_bake_files(tmp_path)] == ["docker-bake.json", "docker-bake.override.json"]
+    (variant,) = (await load_bake(tmp_path, environment=without_buildx(tmp_path, A="env"))).variants
+    assert (variant.args, variant.push, variant.tags) == (
+        {"x": "env", "y": "2", "z": "2"},
+        "docker.io/library/b",
+        ("latest",),
+    )
+
+
+@pytest.mark.usefixtures("no_plugins")
+@pytest.mark.parametrize(
+    ("files", "named", "environment", "said"),
+    [
+        ({}, [], {}, "there is no bake file in F\nhelp: bake files are called docker-bake.json, docker-bake.hcl, "),
+        ({}, ["x.json"], {}, "there is no bake file F/x.json"),
+        (
+            {"docker-bake.hcl": ""},
+            [],
+            {},
+            "docker-bake.hcl is not JSON, and there is no buildx that could read it\n",
+        ),
+        ({"docker-bake.json": "{"}, [], {}, "docker-bake.json is not JSON: "),
+        (
+            {"docker-bake.json": "{}", "compose.yaml": ""},
+            [],
+            {},
+            "`docker buildx bake` merges compose.yaml with docker-bake.json, which is not possible without buildx\n",
+        ),
+        ({}, [], {"BUILDX_BAKE_FILE": "x"}, "BUILDX_BAKE_FILE is not read without buildx\nhelp: "),
+    ],
+)
+async def test_without_buildx_what_is_not_possible_is_said(
+    files: Mapping[str, str], named: list[str], environment: Mapping[str, str], said: str, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        await load_bake(
+            tmp_path, environment=without_buildx(tmp_path, **environment), files=[Path(one) for one in named]
+        )
+    assert str(caught.value).replace(str(tmp_path), "F").startswith(said)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_known_document_is_resolved(case: Any) -> None:
+    documents = [read_json(json.dumps(one).encode(), name) for name, one in sorted(case.files.items())]
+    resolved = resolve_bake(documents, case.wanted, case.environment, path="docker-bake.json")
+    assert set(resolved.wanted) <= set(resolved.targets)
