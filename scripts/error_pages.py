@@ -78,6 +78,7 @@ UNFINISHED: Mapping[str, str] = {"DF037": "FROM debian\nRUN make \\ \\"}
 
 NEXT_STEPS: Mapping[str, str] = {
     "USAGE": "Look at the command line or the environment variable that the message names; `--help` has the rest.",
+    "CONFIGURATION": "Every mistake is shown with its place; [the reference](../configuration.md) has all keys.",
     "DOCKERFILE": "The message has the place and a code of its own; see the page of that code.",
     "CONTEXT": "Look at the build context: the message names the path, and the line of the Dockerfile that takes it.",
     "CONTEXT-MISSING": "Make the file before the build, correct the path, or take the rule out of the ignore file.",

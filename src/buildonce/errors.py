@@ -18,6 +18,8 @@ class Error(Exception):
 
     code: ClassVar[str] = "ERROR"
     exit_code: ClassVar[int] = 1
+    has_headline: ClassVar[bool] = False
+    """Whether the text begins with the code already: each of several findings has its own."""
 
     def __init__(self, message: str, *, notes: tuple[str, ...] = (), help: str | None = None) -> None:  # noqa: A002
         super().__init__(message)
@@ -39,11 +41,18 @@ class UsageError(Error):
     exit_code = 2
 
 
+class ConfigurationError(UsageError):
+    """What a project declares, in a file or in the environment, cannot be; the message says where."""
+
+    code = "CONFIGURATION"
+
+
 class DockerfileError(Error):
     """A Dockerfile cannot be read as BuildKit would read it; ``diagnostics`` say where."""
 
     code = "DOCKERFILE"
     exit_code = 2
+    has_headline = True
 
 
 class ContextError(Error):

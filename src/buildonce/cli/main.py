@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from buildonce import __version__
-from buildonce.errors import DockerfileError, Error
+from buildonce.errors import Error
 
 _BUG = 70
 _INTERRUPTED = 130
@@ -23,7 +23,7 @@ _GARBAGE = 50_000
 """How many objects are made before garbage is looked for: a process that soon ends has little, and looks long."""
 
 
-_COMMANDS = ("plan", "build", "release", "explain", "verify", "copy", "doctor")
+_COMMANDS = ("plan", "build", "release", "explain", "verify", "copy", "config", "doctor")
 """In the order of the help; each is the function of its name in the module of its name."""
 
 
@@ -112,8 +112,7 @@ def guarded(arguments: list[str]) -> int:
 
 
 def _describe(error: Error) -> str:
-    # A Dockerfile's findings have their own headlines, with the place.
-    return str(error) if isinstance(error, DockerfileError) else f"error[{error.code}]: {error}"
+    return str(error) if error.has_headline else f"error[{error.code}]: {error}"
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -31,12 +31,24 @@ class VariantDeclaration(Struct, frozen=True, kw_only=True):
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
-    """A project's variants, and what counts for all of them; what is not declared is None or empty."""
+    """A project's variants, and what counts for all of them; what is not declared is None or empty.
+
+    Without ``variants``, every final stage of the ``dockerfiles`` is one, built with ``context``, ``args`` and
+    ``contexts``; declared variants have these themselves. ``default`` names the variant that also gets the tags without
+    its name in them; ``latest`` is the rule under which the tag `latest` is moved: ``never``, ``always``, ``release``
+    or ``branch NAME``.
+    """
 
     variants: tuple[VariantDeclaration, ...] = ()
+    dockerfiles: tuple[str, ...] = ()
+    context: str = "."
+    args: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
     platforms: tuple[str, ...] = ()
     build_platform: str | None = None
     push: str | None = None
     output: str | None = None
     cache: str | None = None
     tags: tuple[str, ...] = ()
+    default: str | None = None
+    latest: str | None = None

@@ -1,0 +1,33 @@
+"""[io] The file that declares a project, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buildonce.errors import ConfigurationError
+from buildonce.project.keys import FILE_NAME
+from buildonce.project.toml import Declared, read_toml
+
+_MARK = b"\xef\xbb\xbf"
+
+
+def load_declaration(folder: Path) -> Declared:
+    """Return what the folder's buildonce.toml declares; nothing, with ``file`` None, where there is no such file.
+
+    Raises `ConfigurationError`.
+    """
+    path = folder / FILE_NAME
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Declared()
+    except OSError as error:
+        raise ConfigurationError(f"`{path}` cannot be read: {error.strerror}") from error
+    try:
+        text = content.removeprefix(_MARK).decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"`{path}` is not UTF-8: line {line} has the byte 0x{content[error.start]:02x}", help="save it as UTF-8"
+        ) from error
+    return read_toml(text, str(path))
