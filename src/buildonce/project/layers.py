@@ -1,0 +1,264 @@
+"""The layers of a configuration: a default, below the file, below the environment, below the command line.
+
+What a higher layer says counts for every variant, also for one with a value of its own in the file. Two keys are kinder
+than that: of the platforms that a variant names for itself, a higher layer chooses; arguments and named contexts are
+added one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from buildonce.errors import ConfigurationError
+from buildonce.oci import parse_platform
+from buildonce.project.declaration import Declaration, VariantDeclaration
+from buildonce.project.forms import find_wrong
+from buildonce.project.keys import CONTEXT, DOCKERFILE, PROJECT_KEYS, VARIANTS, Shape
+from buildonce.project.templates import VARIANT, fill
+from buildonce.project.toml import Declared, Names
+from buildonce.reference import parse_repository
+
+DEFAULT = "default"
+"""The origin of what nobody said."""
+
+BUILD_PLATFORM = "linux/amd64"
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "platforms": "BUILDONCE_PLATFORM",
+        "build-platform": "BUILDONCE_BUILD_PLATFORM",
+        "push": "BUILDONCE_PUSH",
+        "output": "BUILDONCE_OUTPUT",
+        "cache": "BUILDONCE_CACHE",
+        "tags": "BUILDONCE_TAG",
+        "default": "BUILDONCE_DEFAULT",
+        "latest": "BUILDONCE_LATEST",
+    }
+)
+"""The environment variable of each key that has one; several values are separated by commas."""
+
+FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "dockerfile": "--file",
+        "context": "--context",
+        "platforms": "--platform",
+        "build-platform": "--build-platform",
+        "push": "--push",
+        "output": "--output",
+        "cache": "--cache",
+        "tags": "--tag",
+        "args": "--build-arg",
+        "contexts": "--build-context",
+    }
+)
+"""The option of each key that has one."""
+
+_PROJECT_FIELDS = {
+    "dockerfile": "dockerfiles",
+    "build-platform": "build_platform",
+    **{name: name for name in ("context", "platforms", "cache", "tags", "default", "latest")},
+}
+
+
+class Layer(Struct, frozen=True, kw_only=True):
+    """What the environment or the command line says; None and empty where it says nothing.
+
+    ``origins`` has a name for each key that it says something about: ``--push`` for ``push``.
+    """
+
+    dockerfiles: tuple[str, ...] = ()
+    context: str | None = None
+    platforms: tuple[str, ...] = ()
+    build_platform: str | None = None
+    push: str | None = None
+    output: str | None = None
+    cache: str | None = None
+    tags: tuple[str, ...] = ()
+    default: str | None = None
+    latest: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = FLAGS
+
+
+class Fallbacks(Struct, frozen=True, kw_only=True):
+    """What counts where nobody says anything: this machine's platform, and the folder for what stays on it."""
+
+    platform: str
+    folder: str
+
+
+def environment_layer(environment: Mapping[str, str]) -> Layer:
+    """Return what the environment says; an empty variable says nothing. Raises `ConfigurationError`."""
+    wrong: list[str] = []
+    values: dict[str, str | tuple[str, ...]] = {}
+    for name, variable in VARIABLES.items():
+        if f"{variable}S" in environment:
+            wrong.append(f"{variable}S is not read; the variable is called {variable}")
+        if text := environment.get(variable, "").strip():
+            key = PROJECT_KEYS[name]
+            parts = tuple(part.strip() for part in text.split(",") if part.strip())
+            values[name] = parts if key.shape is Shape.ARRAY else text
+            found = [find_wrong(key.form, part, variable) for part in (parts if key.shape is Shape.ARRAY else (text,))]
+            wrong += [f"{variable}: {one.message}; {one.help}" for one in found if one]
+    if "push" in values and "output" in values:
+        wrong.append(f"{VARIABLES['push']} and {VARIABLES['output']} exclude each other; name one place for the images")
+    if wrong:
+        raise ConfigurationError(
+            wrong[0], notes=tuple(wrong[1:]), help="correct it, or remove the variable from the environment"
+        )
+    return Layer(
+        platforms=_several(values, "platforms"),
+        build_platform=_one(values, "build-platform"),
+        push=_one(values, "push"),
+        output=_one(values, "output"),
+        cache=_one(values, "cache"),
+        tags=_several(values, "tags"),
+        default=_one(values, "default"),
+        latest=_one(values, "latest"),
+        origins={name: f"environment {variable}" for name, variable in VARIABLES.items()},
+    )
+
+
+def _one(values: Mapping[str, str | tuple[str, ...]], name: str) -> str | None:
+    value = values.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _several(values: Mapping[str, str | tuple[str, ...]], name: str) -> tuple[str, ...]:
+    value = values.get(name)
+    return value if isinstance(value, tuple) else ()
+
+
+def lay_over(lower: Layer, upper: Layer) -> Layer:
+    """Return the two as one; what the upper says counts."""
+    has_place = bool(upper.push or upper.output)
+    return Layer(
+        dockerfiles=upper.dockerfiles or lower.dockerfiles,
+        context=upper.context or lower.context,
+        platforms=upper.platforms or lower.platforms,
+        build_platform=upper.build_platform or lower.build_platform,
+        push=upper.push if has_place else lower.push,
+        output=upper.output if has_place else lower.output,
+        cache=upper.cache or lower.cache,
+        tags=upper.tags or lower.tags,
+        default=upper.default or lower.default,
+        latest=upper.latest or lower.latest,
+        args={**lower.args, **upper.args},
+        contexts={**lower.contexts, **upper.contexts},
+        origins={**lower.origins, **{name: upper.origins[name] for name in _said(upper)}},
+    )
+
+
+def _said(layer: Layer) -> tuple[str, ...]:
+    """Return the keys that a layer says something about."""
+    fields = {**_PROJECT_FIELDS, "push": "push", "output": "output", "args": "args", "contexts": "contexts"}
+    return tuple(name for name, attribute in fields.items() if getattr(layer, attribute))
+
+
+def resolve_layers(declared: Declared, layer: Layer, fallbacks: Fallbacks) -> Declared:
+    """Return what counts, with its origins: the file's declaration below ``layer``, defaults for what nobody says.
+
+    With Dockerfiles in the layer the file's variants do not count: those are built that are in these Dockerfiles.
+    Raises `ConfigurationError` if no variant is for the platforms that the layer chooses.
+    """
+    declaration, origins = declared.declaration, dict(declared.origins)
+    changes = {attribute: value for attribute in _PROJECT_FIELDS.values() if (value := getattr(layer, attribute))}
+    if layer.push or layer.output:
+        changes |= {"push": layer.push, "output": layer.output}
+        origins = {path: origin for path, origin in origins.items() if path not in (("push",), ("output",))}
+    laid = replace(
+        declaration,
+        **changes,
+        variants=() if layer.dockerfiles else _lay_variants(declaration.variants, layer),
+        args={**declaration.args, **layer.args},
+        contexts={**declaration.contexts, **layer.contexts},
+    )
+    for name in _said(layer):
+        if name not in ("args", "contexts"):
+            origins[name,] = layer.origins[name]
+    origins |= _each(layer, ())
+    for variant in laid.variants:
+        origins |= _variant_origins(variant, layer)
+    there = {path: origin for path, origin in origins.items() if _is_there(path, laid)}
+    return _fill(laid, there, fallbacks, declared.file)
+
+
+def _each(layer: Layer, table: Names) -> dict[Names, str]:
+    """Return the origins of what a layer adds to the arguments and contexts of a table."""
+    added = {"args": layer.args, "contexts": layer.contexts}
+    return {(*table, key, name): layer.origins[key] for key, values in added.items() for name in values}
+
+
+def _variant_origins(variant: VariantDeclaration, layer: Layer) -> dict[Names, str]:
+    table = (VARIANTS, variant.name)
+    found = _each(layer, table)
+    if layer.context:
+        found[*table, "context"] = layer.origins["context"]
+    if layer.platforms and variant.platforms:
+        found[*table, "platforms"] = layer.origins["platforms"]
+    return found
+
+
+def _lay_variants(variants: tuple[VariantDeclaration, ...], layer: Layer) -> tuple[VariantDeclaration, ...]:
+    laid = tuple(_lay_variant(variant, layer) for variant in variants)
+    left = tuple(one for one, before in zip(laid, variants, strict=True) if one.platforms or not before.platforms)
+    if variants and not left:
+        named = {variant.name: ", ".join(variant.platforms) for variant in variants}
+        raise ConfigurationError(
+            f"no variant is for {', '.join(layer.platforms)}, which {layer.origins['platforms']} asks for",
+            notes=tuple(f"`{name}` is for {platforms}" for name, platforms in named.items()),
+            help="choose among these platforms, or add one to the variant's `platforms`",
+        )
+    return left
+
+
+def _lay_variant(variant: VariantDeclaration, layer: Layer) -> VariantDeclaration:
+    wanted = {parse_platform(text) for text in layer.platforms}
+    chosen = tuple(text for text in variant.platforms if not wanted or parse_platform(text) in wanted)
+    return replace(
+        variant,
+        context=layer.context or variant.context,
+        args={**variant.args, **layer.args},
+        contexts={**variant.contexts, **layer.contexts},
+        platforms=chosen,
+        tags=() if layer.tags else variant.tags,
+        push=None if layer.push or layer.output else variant.push,
+    )
+
+
+def _is_there(path: Names, declaration: Declaration) -> bool:
+    """Say whether what an origin is about is still declared."""
+    if path[0] != VARIANTS:
+        return True
+    variant = next((one for one in declaration.variants if one.name == path[1]), None)
+    own = {"push": variant.push, "tags": variant.tags, "platforms": variant.platforms} if variant else {}
+    return variant is not None and (len(path) != 3 or bool(own.get(path[2], True)))
+
+
+def _fill(declaration: Declaration, origins: Mapping[Names, str], fallbacks: Fallbacks, file: str | None) -> Declared:
+    """Return the declaration with defaults for what is not in it."""
+    output = declaration.output if declaration.push else declaration.output or f"oci:{fallbacks.folder}/images"
+    place = declaration.push or output or ""
+    filled = replace(
+        declaration,
+        dockerfiles=declaration.dockerfiles or (DOCKERFILE,),
+        context=declaration.context or CONTEXT,
+        platforms=declaration.platforms or (fallbacks.platform,),
+        build_platform=declaration.build_platform or BUILD_PLATFORM,
+        output=output,
+        cache=declaration.cache or _default_cache(declaration.push, fallbacks),
+        tags=declaration.tags or (() if VARIANT in place else (VARIANT,)),
+        latest=declaration.latest or "never",
+    )
+    return Declared(declaration=filled, origins=MappingProxyType(dict(origins)), file=file)
+
+
+def _default_cache(push: str | None, fallbacks: Fallbacks) -> str:
+    if push is None:
+        return f"oci:{fallbacks.folder}/cache"
+    return fill(push, variant="cache") if VARIANT in push else str(parse_repository(push).beside("-cache"))
