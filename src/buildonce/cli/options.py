@@ -26,7 +26,7 @@ class Asked:
     build_args: tuple[str, ...]
     build_contexts: tuple[str, ...]
     given: tuple[str, ...]
-    build_platform: str
+    build_platform: str | None
     tags: tuple[str, ...]
     cache: str | None = None
     cache_read_only: bool = False
@@ -55,8 +55,9 @@ _SOURCES = (
     click.option("--given", "given", multiple=True, metavar="STAGE=DIR",
                  help="A stage whose files were made elsewhere: DIR has them at their paths in the stage, with "
                       "{os} and {arch} in its name for several platforms; repeat it for several."),
-    click.option("--build-platform", default="linux/amd64", show_default=True, metavar="OS/ARCH",
-                 help="What $BUILDPLATFORM means; the same on every machine that shares a cache."),
+    click.option("--build-platform", metavar="OS/ARCH",
+                 help="What $BUILDPLATFORM means; the same on every machine that shares a cache. "
+                      "[default: linux/amd64]"),
 )  # fmt: skip
 """What an image is built from."""
 

@@ -20,6 +20,7 @@ from buildonce.errors import UsageError
 from buildonce.events import Emit, Warned
 from buildonce.oci import Platform, parse_platform
 from buildonce.plan.sources import Request
+from buildonce.project.layers import BUILD_PLATFORM
 from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
@@ -66,7 +67,7 @@ def make_request(asked: Asked, project: Project) -> Request:
             replace(file, build_args=arguments, named_contexts=contexts, given=given) for file in project.files
         ),
         platforms=targets,
-        build_platform=parse_platform(asked.build_platform),
+        build_platform=parse_platform(asked.build_platform or BUILD_PLATFORM),
         variants=split_commas(asked.variants),
     )
 

@@ -18,6 +18,7 @@ VERIFICATION_SCHEMA = "buildonce.verification/1"
 RELEASED_SCHEMA = "buildonce.released/1"
 CHECKUP_SCHEMA = "buildonce.checkup/1"
 COPY_SCHEMA = "buildonce.copy/1"
+CONFIGURATION_SCHEMA = "buildonce.configuration/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,6 +308,26 @@ class CheckupDocument(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[str, ...]
 
 
+class ConfiguredValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A value in force: ``key`` as TOML writes it; ``value`` is null for a secret, and for the last stage as target.
+
+    ``origin`` is ``default``, a file with its line, ``environment`` with a variable's name, or an option.
+    """
+
+    key: str
+    value: str | bool | tuple[str, ...] | None
+    origin: str
+    secret: bool
+
+
+class ConfigurationDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce config --json`` prints. ``file`` is null where no file declares the project."""
+
+    schema: str = CONFIGURATION_SCHEMA
+    file: str | None
+    values: tuple[ConfiguredValue, ...]
+
+
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "plan": PlanDocument,
     "outcome": OutcomeDocument,
@@ -316,6 +337,7 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "released": ReleaseDocument,
     "checkup": CheckupDocument,
     "copy": CopyDocument,
+    "configuration": ConfigurationDocument,
 }
 
 

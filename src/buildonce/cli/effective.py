@@ -1,0 +1,67 @@
+"""[io] The configuration that counts for a command: buildonce.toml, the environment and the options."""
+
+from __future__ import annotations
+
+import os
+import platform as host
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from buildonce.cli.options import Asked, parse_build_args, split_commas
+from buildonce.dockerfile.problems import did_you_mean
+from buildonce.errors import UsageError
+from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
+from buildonce.project.loading import load_declaration
+from buildonce.project.toml import Declared
+from buildonce.run.project import OWN_FOLDER
+
+
+def effective_configuration(asked: Asked) -> Declared:
+    """Return what counts in the current folder, with the variants that are asked for. Raises `UsageError`."""
+    environment = dict(os.environ)
+    declared = _choose(load_declaration(Path()), () if asked.files else split_commas(asked.variants))
+    own = OWN_FOLDER if declared.file else str((asked.context or Path()) / OWN_FOLDER)
+    layer = lay_over(environment_layer(environment), option_layer(asked, environment))
+    return resolve_layers(declared, layer, Fallbacks(platform=f"linux/{host.machine()}", folder=own))
+
+
+def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
+    """Return what the options say. Raises `UsageError`."""
+    if asked.push and asked.output:
+        raise UsageError("--push and --output exclude each other", help="name one place for the images")
+    return Layer(
+        dockerfiles=tuple(map(str, asked.files)),
+        context=str(asked.context) if asked.context else None,
+        platforms=split_commas(asked.platforms),
+        build_platform=asked.build_platform,
+        push=asked.push,
+        output=asked.output,
+        cache=asked.cache,
+        tags=asked.tags,
+        args=parse_build_args(asked.build_args, environment),
+        contexts=_pairs(asked.build_contexts),
+    )
+
+
+def _pairs(contexts: Sequence[str]) -> Mapping[str, str]:
+    """Return named contexts by their names; what is no name and value is for its reader to refuse."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in contexts)}
+
+
+def _choose(declared: Declared, names: Sequence[str]) -> Declared:
+    """Return the declaration with these variants alone, if any are named and the file declares any."""
+    variants = declared.declaration.variants
+    known = [variant.name for variant in variants]
+    for name in names if variants else ():
+        if name not in known:
+            raise UsageError(
+                f"there is no variant `{name}`",
+                notes=(f"{declared.file} declares {', '.join(known)}",),
+                help=did_you_mean(name, known, "--variant {}"),
+            )
+    if not variants or not names:
+        return declared
+    chosen = tuple(variant for variant in variants if variant.name in names)
+    return replace(declared, declaration=replace(declared.declaration, variants=chosen))
