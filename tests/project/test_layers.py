@@ -7,7 +7,7 @@ import pytest
 from buildonce.errors import ConfigurationError
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.listing import list_settings
-from buildonce.project.toml import Declared, read_toml
+from buildonce.project.toml import Configuration, read_toml
 
 FILE = """\
 platforms = ["linux/amd64", "linux/arm64"]
@@ -29,16 +29,16 @@ HERE = Fallbacks(platform="linux/x86_64", folder=".buildonce")
 NOTHING = Layer()
 
 
-def resolve(text: str, environment: dict[str, str] | None = None, flags: Layer = NOTHING) -> Declared:
+def resolve(text: str, environment: dict[str, str] | None = None, flags: Layer = NOTHING) -> Configuration:
     return resolve_layers(read_toml(text), lay_over(environment_layer(environment or {}), flags), HERE)
 
 
-def shown(declared: Declared) -> dict[str, tuple[object, str]]:
+def shown(declared: Configuration) -> dict[str, tuple[object, str]]:
     return {one.key: (one.value, one.origin) for one in list_settings(declared)}
 
 
 def test_what_nobody_says_has_a_default() -> None:
-    assert shown(resolve_layers(Declared(), NOTHING, HERE)) == {
+    assert shown(resolve_layers(Configuration(), NOTHING, HERE)) == {
         "dockerfile": ("Dockerfile", "default"),
         "context": (".", "default"),
         "platforms": (("linux/x86_64",), "default"),

@@ -12,19 +12,22 @@ from msgspec.structs import replace
 from buildonce.cli.options import Asked, parse_build_args, split_commas
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
+from buildonce.oci import parse_platform
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.loading import load_declaration
-from buildonce.project.toml import Declared
+from buildonce.project.toml import Configuration
 from buildonce.run.project import OWN_FOLDER
 
 
-def effective_configuration(asked: Asked) -> Declared:
+def effective_configuration(asked: Asked) -> Configuration:
     """Return what counts in the current folder, with the variants that are asked for. Raises `UsageError`."""
     environment = dict(os.environ)
     declared = _choose(load_declaration(Path()), () if asked.files else split_commas(asked.variants))
     own = OWN_FOLDER if declared.file else str((asked.context or Path()) / OWN_FOLDER)
     layer = lay_over(environment_layer(environment), option_layer(asked, environment))
-    return resolve_layers(declared, layer, Fallbacks(platform=f"linux/{host.machine()}", folder=own))
+    return resolve_layers(
+        declared, layer, Fallbacks(platform=str(parse_platform(f"linux/{host.machine()}")), folder=own)
+    )
 
 
 def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
@@ -50,7 +53,7 @@ def _pairs(contexts: Sequence[str]) -> Mapping[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in contexts)}
 
 
-def _choose(declared: Declared, names: Sequence[str]) -> Declared:
+def _choose(declared: Configuration, names: Sequence[str]) -> Configuration:
     """Return the declaration with these variants alone, if any are named and the file declares any."""
     variants = declared.declaration.variants
     known = [variant.name for variant in variants]

@@ -178,8 +178,8 @@ TEMPLATE = Form(
 )
 STAGE = Form(
     noun="the name of a stage",
-    pattern=r"[A-Za-z][A-Za-z0-9_.-]*",
-    help="a stage has the name that `FROM ... AS name` gives it: a letter, then letters, digits, `-`, `_` and `.`",
+    pattern=r"(?:[A-Za-z][A-Za-z0-9_.-]*|[0-9]+)",
+    help="it is the name that `FROM ... AS name` gives it; the first stage is also called 0",
     example="runtime",
 )
 VARIANT_NAME = Form(

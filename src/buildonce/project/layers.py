@@ -19,7 +19,7 @@ from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.forms import find_wrong
 from buildonce.project.keys import CONTEXT, DOCKERFILE, PROJECT_KEYS, VARIANTS, Shape
 from buildonce.project.templates import VARIANT, fill
-from buildonce.project.toml import Declared, Names
+from buildonce.project.toml import Configuration, Names
 from buildonce.reference import parse_repository
 
 DEFAULT = "default"
@@ -160,7 +160,7 @@ def _said(layer: Layer) -> tuple[str, ...]:
     return tuple(name for name, attribute in fields.items() if getattr(layer, attribute))
 
 
-def resolve_layers(declared: Declared, layer: Layer, fallbacks: Fallbacks) -> Declared:
+def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) -> Configuration:
     """Return what counts, with its origins: the file's declaration below ``layer``, defaults for what nobody says.
 
     With Dockerfiles in the layer the file's variants do not count: those are built that are in these Dockerfiles.
@@ -240,7 +240,9 @@ def _is_there(path: Names, declaration: Declaration) -> bool:
     return variant is not None and (len(path) != 3 or bool(own.get(path[2], True)))
 
 
-def _fill(declaration: Declaration, origins: Mapping[Names, str], fallbacks: Fallbacks, file: str | None) -> Declared:
+def _fill(
+    declaration: Declaration, origins: Mapping[Names, str], fallbacks: Fallbacks, file: str | None
+) -> Configuration:
     """Return the declaration with defaults for what is not in it."""
     output = declaration.output if declaration.push else declaration.output or f"oci:{fallbacks.folder}/images"
     place = declaration.push or output or ""
@@ -255,7 +257,7 @@ def _fill(declaration: Declaration, origins: Mapping[Names, str], fallbacks: Fal
         tags=declaration.tags or (() if VARIANT in place else (VARIANT,)),
         latest=declaration.latest or "never",
     )
-    return Declared(declaration=filled, origins=MappingProxyType(dict(origins)), file=file)
+    return Configuration(declaration=filled, origins=MappingProxyType(dict(origins)), file=file)
 
 
 def _default_cache(push: str | None, fallbacks: Fallbacks) -> str:

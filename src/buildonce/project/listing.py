@@ -12,7 +12,7 @@ from buildonce.plan.secrecy import hide_credentials, looks_secret
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.keys import VARIANTS
 from buildonce.project.layers import DEFAULT
-from buildonce.project.toml import Declared, Names
+from buildonce.project.toml import Configuration, Names
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -31,7 +31,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     is_secret: bool = False
 
 
-def list_settings(declared: Declared) -> tuple[Setting, ...]:
+def list_settings(declared: Configuration) -> tuple[Setting, ...]:
     """Return what is declared: the project's values, and each variant's that are its own or that it is built with."""
     declaration = declared.declaration
     found = [*_project(declaration)]

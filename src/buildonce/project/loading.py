@@ -6,12 +6,12 @@ from pathlib import Path
 
 from buildonce.errors import ConfigurationError
 from buildonce.project.keys import FILE_NAME
-from buildonce.project.toml import Declared, read_toml
+from buildonce.project.toml import Configuration, read_toml
 
 _MARK = b"\xef\xbb\xbf"
 
 
-def load_declaration(folder: Path) -> Declared:
+def load_declaration(folder: Path) -> Configuration:
     """Return what the folder's buildonce.toml declares; nothing, with ``file`` None, where there is no such file.
 
     Raises `ConfigurationError`.
@@ -20,7 +20,7 @@ def load_declaration(folder: Path) -> Declared:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return Declared()
+        return Configuration()
     except OSError as error:
         raise ConfigurationError(f"`{path}` cannot be read: {error.strerror}") from error
     try:

@@ -38,7 +38,7 @@ _POSITION = re.compile(r"\(at line ([0-9]+), column ([0-9]+)\)")
 _FIRST_LETTER = re.compile(r"^[A-Z](?=[a-z])")
 
 
-class Declared(Struct, frozen=True, kw_only=True):
+class Configuration(Struct, frozen=True, kw_only=True):
     """A declaration, and where each value in it comes from: ``buildonce.toml:3`` for ``variants.claude.tags``.
 
     What a variant has from the project has the project's origin. ``file`` is None where nobody declared anything.
@@ -49,7 +49,7 @@ class Declared(Struct, frozen=True, kw_only=True):
     origins: Mapping[Names, str] = field(default_factory=dict)
 
 
-def read_toml(text: str, path: str = FILE_NAME) -> Declared:
+def read_toml(text: str, path: str = FILE_NAME) -> Configuration:
     """Return what the text declares. Raises `ConfigurationProblem` with everything that is wrong with it."""
     text = text.replace("\r\n", "\n")
     document, page = _parse(text, path)
@@ -58,7 +58,9 @@ def read_toml(text: str, path: str = FILE_NAME) -> Declared:
     declaration = _declare(project, variants)
     check_sense(page, declaration, project)
     page.close()
-    return Declared(file=path, declaration=declaration, origins=MappingProxyType(_origins(page, project, variants)))
+    return Configuration(
+        file=path, declaration=declaration, origins=MappingProxyType(_origins(page, project, variants))
+    )
 
 
 def _parse(text: str, path: str) -> tuple[_DOCUMENT, Page]:
