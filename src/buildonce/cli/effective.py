@@ -7,10 +7,7 @@ import platform as host
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from buildonce.cli.options import Asked, parse_build_args, split_commas
-from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
 from buildonce.oci import parse_platform
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
@@ -20,9 +17,9 @@ from buildonce.run.project import OWN_FOLDER
 
 
 def effective_configuration(asked: Asked) -> Configuration:
-    """Return what counts in the current folder, with the variants that are asked for. Raises `UsageError`."""
+    """Return what counts in the current folder, for every variant that is declared. Raises `UsageError`."""
     environment = dict(os.environ)
-    declared = _choose(load_declaration(Path()), () if asked.files else split_commas(asked.variants))
+    declared = load_declaration(Path())
     own = OWN_FOLDER if declared.file else str((asked.context or Path()) / OWN_FOLDER)
     layer = lay_over(environment_layer(environment), option_layer(asked, environment))
     return resolve_layers(
@@ -51,20 +48,3 @@ def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
 def _pairs(contexts: Sequence[str]) -> Mapping[str, str]:
     """Return named contexts by their names; what is no name and value is for its reader to refuse."""
     return {name: value for name, _, value in (pair.partition("=") for pair in contexts)}
-
-
-def _choose(declared: Configuration, names: Sequence[str]) -> Configuration:
-    """Return the declaration with these variants alone, if any are named and the file declares any."""
-    variants = declared.declaration.variants
-    known = [variant.name for variant in variants]
-    for name in names if variants else ():
-        if name not in known:
-            raise UsageError(
-                f"there is no variant `{name}`",
-                notes=(f"{declared.file} declares {', '.join(known)}",),
-                help=did_you_mean(name, known, "--variant {}"),
-            )
-    if not variants or not names:
-        return declared
-    chosen = tuple(variant for variant in variants if variant.name in names)
-    return replace(declared, declaration=replace(declared.declaration, variants=chosen))

@@ -171,10 +171,11 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
     if layer.push or layer.output:
         changes |= {"push": layer.push, "output": layer.output}
         origins = {path: origin for path, origin in origins.items() if path not in (("push",), ("output",))}
+    variants, left_out = _lay_variants(() if layer.dockerfiles else declaration.variants, layer)
     laid = replace(
         declaration,
         **changes,
-        variants=() if layer.dockerfiles else _lay_variants(declaration.variants, layer),
+        variants=variants,
         args={**declaration.args, **layer.args},
         contexts={**declaration.contexts, **layer.contexts},
     )
@@ -185,7 +186,8 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
     for variant in laid.variants:
         origins |= _variant_origins(variant, layer)
     there = {path: origin for path, origin in origins.items() if _is_there(path, laid)}
-    return _fill(laid, there, fallbacks, declared.file)
+    filled = _fill(laid, fallbacks)
+    return Configuration(file=declared.file, declaration=filled, origins=MappingProxyType(there), left_out=left_out)
 
 
 def _each(layer: Layer, table: Names) -> dict[Names, str]:
@@ -204,9 +206,12 @@ def _variant_origins(variant: VariantDeclaration, layer: Layer) -> dict[Names, s
     return found
 
 
-def _lay_variants(variants: tuple[VariantDeclaration, ...], layer: Layer) -> tuple[VariantDeclaration, ...]:
-    laid = tuple(_lay_variant(variant, layer) for variant in variants)
-    left = tuple(one for one, before in zip(laid, variants, strict=True) if one.platforms or not before.platforms)
+def _lay_variants(
+    variants: tuple[VariantDeclaration, ...], layer: Layer
+) -> tuple[tuple[VariantDeclaration, ...], tuple[VariantDeclaration, ...]]:
+    """Return the variants that are for the platforms of the layer, and those that are not."""
+    laid = [(_lay_variant(variant, layer), variant) for variant in variants]
+    left = tuple(one for one, before in laid if one.platforms or not before.platforms)
     if variants and not left:
         named = {variant.name: ", ".join(variant.platforms) for variant in variants}
         raise ConfigurationError(
@@ -214,7 +219,7 @@ def _lay_variants(variants: tuple[VariantDeclaration, ...], layer: Layer) -> tup
             notes=tuple(f"`{name}` is for {platforms}" for name, platforms in named.items()),
             help="choose among these platforms, or add one to the variant's `platforms`",
         )
-    return left
+    return left, tuple(one for one, before in laid if before.platforms and not one.platforms)
 
 
 def _lay_variant(variant: VariantDeclaration, layer: Layer) -> VariantDeclaration:
@@ -240,13 +245,11 @@ def _is_there(path: Names, declaration: Declaration) -> bool:
     return variant is not None and (len(path) != 3 or bool(own.get(path[2], True)))
 
 
-def _fill(
-    declaration: Declaration, origins: Mapping[Names, str], fallbacks: Fallbacks, file: str | None
-) -> Configuration:
+def _fill(declaration: Declaration, fallbacks: Fallbacks) -> Declaration:
     """Return the declaration with defaults for what is not in it."""
     output = declaration.output if declaration.push else declaration.output or f"oci:{fallbacks.folder}/images"
     place = declaration.push or output or ""
-    filled = replace(
+    return replace(
         declaration,
         dockerfiles=declaration.dockerfiles or (DOCKERFILE,),
         context=declaration.context or CONTEXT,
@@ -257,7 +260,6 @@ def _fill(
         tags=declaration.tags or (() if VARIANT in place else (VARIANT,)),
         latest=declaration.latest or "never",
     )
-    return Configuration(declaration=filled, origins=MappingProxyType(dict(origins)), file=file)
 
 
 def _default_cache(push: str | None, fallbacks: Fallbacks) -> str:

@@ -42,9 +42,11 @@ class Configuration(Struct, frozen=True, kw_only=True):
     """A declaration, and where each value in it comes from: ``buildonce.toml:3`` for ``variants.claude.tags``.
 
     What a variant has from the project has the project's origin. ``file`` is None where nobody declared anything.
+    ``left_out`` are declared variants that are not for the platforms that are asked for.
     """
 
     file: str | None = None
+    left_out: tuple[VariantDeclaration, ...] = ()
     declaration: Declaration = field(default_factory=Declaration)
     origins: Mapping[Names, str] = field(default_factory=dict)
 
