@@ -77,7 +77,8 @@ _PLACES = (
 )  # fmt: skip
 _TAG = (
     click.option("--tag", "tags", multiple=True, metavar="TEMPLATE",
-                 help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}; repeat it for several. "
+                 help="How tags are made: {variant}, {version} (the commit's Git tag), {sha}, {branch}; repeat it for "
+                      "several. "
                       "[default: {variant}]"),
 )  # fmt: skip
 _JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)

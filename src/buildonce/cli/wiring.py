@@ -25,11 +25,11 @@ from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
 from buildonce.run.capabilities import remembered
-from buildonce.run.git import commit_id, version
 from buildonce.run.given import open_given
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import OWN_FOLDER, Project, load_project
 from buildonce.run.state import State, state_folder
+from buildonce.run.tag_fields import TagFields
 from buildonce.store.layout import LayoutStore
 from buildonce.store.opening import LayoutLocation, open_store, parse_store
 from buildonce.store.overlay import OverlayStore
@@ -241,5 +241,4 @@ def progress(*, verbose: bool) -> Emit:
 
 def tag_field(asked: Asked) -> Callable[[str], str]:
     """Return what looks up the fields of tag templates."""
-    folder = asked.context or Path()
-    return lambda name: commit_id(folder) if name == "sha" else version(folder)
+    return TagFields(asked.context or Path(), os.environ).look_up

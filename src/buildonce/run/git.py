@@ -18,20 +18,36 @@ def commit_id(folder: Path) -> str:
     if not found:
         raise UsageError(
             f"`{{sha}}` needs a Git commit, and `{folder}` is in no Git checkout with one",
-            help="use another --tag template",
+            help="use another template for tags",
         )
     return found
 
 
 def version(folder: Path) -> str:
     """Return the Git tag of the checked-out commit, without a leading ``v``; raise `UsageError` if it has none."""
-    found = _ask(folder, "describe", "--tags", "--exact-match", "HEAD")
+    found = find_version(folder)
     if not found:
         raise UsageError(
             "`{version}` is the Git tag of the commit that is built, and this commit has none",
-            help="tag the commit (`git tag v1.2.3`), or use {sha} in the --tag template",
+            help="tag the commit (`git tag v1.2.3`), or use {sha} in the template for tags",
         )
+    return found
+
+
+def find_version(folder: Path) -> str:
+    """Return the Git tag of the checked-out commit, without a leading ``v``; empty if it has none."""
+    found = _ask(folder, "describe", "--tags", "--exact-match", "HEAD")
     return found[1:] if found[:1] == "v" and found[1:2].isdigit() else found
+
+
+def all_tags(folder: Path) -> tuple[str, ...]:
+    """Return the Git tags that this clone has."""
+    return tuple(_ask(folder, "tag", "--list").split("\n"))
+
+
+def current_branch(folder: Path) -> str:
+    """Return the branch that is checked out, empty if it is a commit by itself."""
+    return _ask(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
 
 
 def head(folder: Path) -> str:

@@ -1,55 +1,146 @@
-"""Tags from a template: ``{variant}``, ``{version}``, ``{sha}``."""
+"""The tags of a release: templates, the default variant, and `latest`. What is not used is not looked up."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec import Struct, field
 
 from buildonce.errors import UsageError
+from buildonce.project.declaration import Declaration, VariantDeclaration
+from buildonce.project.templates import (
+    FIELDS,
+    LATEST,
+    VARIANT,
+    bare_template,
+    check_template,
+    fill,
+    used_fields,
+)
 from buildonce.reference import is_tag
 
-_FIELD = re.compile(r"\{([^{}]*)\}")
-_FIELDS = ("variant", "version", "sha")
+_VARIANT_FIELD = "variant"
+
+
+class TagRules(Struct, frozen=True, kw_only=True):
+    """How variants are tagged: by ``templates``, or by ``own`` for one that has its own.
+
+    ``default`` gets each tag without its name in it, too. ``latest_of`` are the variants whose images are `latest` in
+    their repositories when ``moves_latest`` says that the tag moves with this release.
+    """
+
+    templates: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    default: str | None = None
+    moves_latest: bool = False
+    latest_of: frozenset[str] = frozenset()
 
 
 def expand_tags(
     templates: Sequence[str], places: Mapping[str, str], lookup: Callable[[str], str]
 ) -> Mapping[str, tuple[str, ...]]:
+    """Return the tags of each variant by these templates alone; see `expand_rules`."""
+    return expand_rules(TagRules(templates=tuple(templates)), places, lookup)
+
+
+def expand_rules(
+    rules: TagRules, places: Mapping[str, str], lookup: Callable[[str], str]
+) -> Mapping[str, tuple[str, ...]]:
     """Return the tags of each variant in ``places``, which has the store that each goes to.
 
-    ``lookup`` gives ``version`` or ``sha``, and is called only for what is used. Raises `UsageError` for an unknown
-    field, a result that is no tag, and a tag that two variants would share.
+    ``lookup`` gives ``version``, ``sha`` or ``branch``, and is called only for what is used. Raises `UsageError` for an
+    unknown field, a result that is no tag, a template that gives `latest`, a tag that two variants would share, and a
+    `latest` that moves and is nobody's.
     """
-    for template in templates:
-        _check_fields(template)
-    values = {name: lookup(name) for name in _FIELDS[1:] if any(f"{{{name}}}" in one for one in templates)}
-    tags: dict[str, tuple[str, ...]] = {}
-    owners: dict[tuple[str, str], str] = {}
-    for variant, place in places.items():
-        tags[variant] = tuple(dict.fromkeys(one.format(variant=variant, **values) for one in templates))
-        for tag in tags[variant]:
-            _check_tag(tag, variant)
-            if other := owners.get((place, tag)):
-                raise UsageError(
-                    f"variants `{other}` and `{variant}` would both be tagged `{tag}`",
-                    help="put {variant} into the --tag template, or into --push for a repository each",
-                )
-            owners[place, tag] = variant
+    used = {variant: rules.own.get(variant) or rules.templates for variant in places}
+    for template in dict.fromkeys(template for templates in used.values() for template in templates):
+        check_template(template)
+    fields = {name for templates in used.values() for template in templates for name in used_fields(template)}
+    values = {name: lookup(name) for name in FIELDS if name in fields and name != _VARIANT_FIELD}
+    tags = {variant: _tags_of(variant, templates, rules, values) for variant, templates in used.items()}
+    _check_owners(tags, places)
+    if rules.moves_latest and not any(LATEST in ones for ones in tags.values()):
+        _check_latest(rules, places)
     return tags
 
 
-def _check_fields(template: str) -> None:
-    unknown = [name for name in _FIELD.findall(template) if name not in _FIELDS]
-    if unknown or set("{}") & set(_FIELD.sub("", template)):
-        raise UsageError(
-            f"`--tag {template}`: " + (f"there is no field `{{{unknown[0]}}}`" if unknown else "a brace stands alone"),
-            help=f"the fields are {', '.join(f'{{{name}}}' for name in _FIELDS)}",
-        )
+def _tags_of(variant: str, templates: tuple[str, ...], rules: TagRules, values: Mapping[str, str]) -> tuple[str, ...]:
+    found = [_checked(fill(template, variant=variant, **values), template, variant) for template in templates]
+    if variant == rules.default:
+        bare = [(template, shorter) for template in templates if (shorter := bare_template(template))]
+        filled = [(template, fill(shorter, **values)) for template, shorter in bare]
+        found += [_checked(tag, template, variant) for template, tag in filled if tag != LATEST]
+    if rules.moves_latest and variant in rules.latest_of:
+        found.append(LATEST)
+    return tuple(dict.fromkeys(found))
 
 
-def _check_tag(tag: str, variant: str) -> None:
+def _checked(tag: str, template: str, variant: str) -> str:
     if not is_tag(tag):
         raise UsageError(
             f"`{tag}` cannot be the tag of variant `{variant}`",
-            help="a tag has letters, digits, `_`, `.` and `-`, at most 128; choose another --tag template",
+            notes=(f"it comes from the template `{template}`",),
+            help="a tag has letters, digits, `_`, `.` and `-`, at most 128; choose another template for tags",
         )
+    if tag == LATEST != template:
+        raise UsageError(
+            f"`{template}` gives the tag `latest` to variant `{variant}`",
+            notes=("that tag is moved by a rule, so that no name of a branch or variant moves it by chance",),
+            help='choose another template for tags; the rule is written as latest = "branch main"',
+        )
+    return tag
+
+
+def _check_owners(tags: Mapping[str, tuple[str, ...]], places: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a tag that two variants would have in one place."""
+    owners: dict[tuple[str, str], str] = {}
+    for variant, ones in tags.items():
+        for tag in ones:
+            other = owners.setdefault((places[variant], tag), variant)
+            if other != variant:
+                raise UsageError(
+                    f"variants `{other}` and `{variant}` would both be tagged `{tag}`",
+                    notes=(f"both go to {places[variant]}",),
+                    help=f"put {VARIANT} into the template for tags, or into the place for one of each variant",
+                )
+
+
+def _check_latest(rules: TagRules, places: Mapping[str, str]) -> None:
+    """Raise `UsageError` if `latest` is nobody's; that its variant is not built this time is no mistake."""
+    if rules.default is None and not rules.latest_of:
+        names = ", ".join(f"`{variant}`" for variant in places)
+        raise UsageError(
+            f"`latest` would be moved, and nothing says to which variant: {names}",
+            help='name it with default = "NAME" in buildonce.toml',
+        )
+
+
+def tag_rules(
+    declaration: Declaration,
+    variants: Sequence[str],
+    *,
+    moves_latest: bool,
+    left_out: Collection[VariantDeclaration] = (),
+) -> TagRules:
+    """Return how the ``variants`` that are built are tagged.
+
+    `latest` is the default variant's, and that of each one that has its place to itself: of all that are declared, also
+    of those that are ``left_out`` this time.
+    """
+    family = {one.name: one for one in (*declaration.variants, *left_out)}
+    project = declaration.push or declaration.output or ""
+    places = {
+        name: fill((family[name].push if name in family else None) or project, variant=name)
+        for name in dict.fromkeys((*family, *variants))
+    }
+    shared = Counter(places.values())
+    is_known = bool(family) or VARIANT in project
+    alone = {name for name, place in places.items() if is_known and shared[place] == 1}
+    return TagRules(
+        templates=declaration.tags,
+        own={name: one.tags for name, one in family.items() if one.tags},
+        default=declaration.default,
+        moves_latest=moves_latest,
+        latest_of=frozenset({*alone, *((declaration.default,) if declaration.default else ())}),
+    )
