@@ -15,9 +15,9 @@ from msgspec import Struct
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
 from buildonce.project.bake_keys import APPENDED, EXPRESSED, MERGED, NOT_YET, PASSED_OVER, RESOLVED_ONLY
-from buildonce.project.bake_templates import NEEDS_BUILDX, Budget, Lookup, as_text, fill
+from buildonce.project.bake_templates import NEEDS_BUILDX, Lookup, as_text, fill
 from buildonce.project.bake_variables import Variables
-from buildonce.project.findings import Findings, TooMuch
+from buildonce.project.findings import Budget, Findings, TooMuch
 from buildonce.project.values import Value, kind
 
 DEFAULT = "default"
@@ -75,7 +75,7 @@ class _Resolution:
 
     def __init__(self, documents: Sequence[Value], environment: Mapping[str, str], findings: Findings) -> None:
         self._findings = findings
-        self._budget = Budget()
+        self._budget = Budget("the bake file")
         self._groups: dict[str, Body] = {}
         self._blocks: dict[str, list[_Block]] = {}
         self._labels: dict[str, dict[str, None]] = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from buildonce.errors import UsageError
-from buildonce.project.findings import TooMuch
+from buildonce.project.findings import Budget
 from buildonce.project.values import Value, kind, number_text
 
 Lookup = Callable[[str], Value]
@@ -26,19 +26,6 @@ _VALUE = 64
 
 _KEYWORDS = ("true", "false", "null")
 _BLOCKS = ("target", "group")
-
-
-class Budget:
-    """What resolving may still cost, in characters written and values looked at."""
-
-    def __init__(self, limit: int = 32 << 20) -> None:
-        self._left = limit
-
-    def spend(self, cost: int) -> None:
-        """Raise `TooMuch` when there is nothing left."""
-        self._left -= cost
-        if self._left < 0:
-            raise TooMuch("the bake file grows out of all bounds when its variables and matrices are filled in")
 
 
 def fill(value: Value, lookup: Lookup, budget: Budget) -> Value:

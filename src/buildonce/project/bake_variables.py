@@ -12,8 +12,8 @@ from decimal import Decimal
 
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
-from buildonce.project.bake_templates import NEEDS_BUILDX, Budget, fill
-from buildonce.project.findings import TooMuch
+from buildonce.project.bake_templates import NEEDS_BUILDX, fill
+from buildonce.project.findings import Budget, TooMuch
 from buildonce.project.values import Value, kind
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)

@@ -19,6 +19,20 @@ class TooMuch(UsageError):
     """A document asks for more work or memory than any honest one; nothing more is looked at."""
 
 
+class Budget:
+    """What filling in a document's variables may still cost, in characters; ``what`` is what messages call it."""
+
+    def __init__(self, what: str, limit: int = 32 << 20) -> None:
+        self._what = what
+        self._left = limit
+
+    def spend(self, cost: int) -> None:
+        """Raise `TooMuch` when there is nothing left."""
+        self._left -= cost
+        if self._left < 0:
+            raise TooMuch(f"{self._what} grows out of all bounds when its variables are filled in")
+
+
 class Findings:
     """The faults of one document so far; ``path`` names it, ``lines`` has the lines (from 1) that are known."""
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from buildonce.errors import UsageError
 
-Value = None | bool | Decimal | str | Sequence["Value"] | Mapping[str, "Value"]
+Value = None | bool | Decimal | float | str | Sequence["Value"] | Mapping[str, "Value"]
 
 LONGEST_DOCUMENT = 4 << 20
 DEEPEST = 64
@@ -47,7 +47,7 @@ def kind(value: Value) -> str:
             return "null"
         case bool():
             return "a boolean"
-        case Decimal():
+        case Decimal() | float():
             return "a number"
         case str():
             return "a text"
