@@ -19,7 +19,7 @@ FILES = [block.lstrip("\n") for block in BLOCKS if "# buildonce.toml\n" in block
 
 @pytest.mark.parametrize("text", FILES, ids=range(len(FILES)))
 def test_every_file_is_read(text: str) -> None:
-    assert read_toml(text).declaration
+    assert read_toml(text).file == "buildonce.toml"
 
 
 def test_the_variants_are_those_of_the_comments() -> None:

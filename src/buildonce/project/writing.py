@@ -1,0 +1,135 @@
+"""A declaration, written as a buildonce.toml that a person can go on with."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from buildonce.project.declaration import Declaration, VariantDeclaration
+from buildonce.project.keys import CONTEXT, DOCKERFILE, VARIANTS
+from buildonce.project.listing import dotted
+
+
+def gather_common(declaration: Declaration) -> Declaration:
+    """Return the declaration with what all variants have said of the project: the same images, in fewer words.
+
+    Dockerfile and context are those of most variants, arguments and named contexts those that all have alike.
+    """
+    variants = declaration.variants
+    if not variants:
+        return replace(declaration, dockerfiles=declaration.dockerfiles or (DOCKERFILE,))
+    same = {
+        key: values
+        for key in ("platforms", "tags", "push")
+        if (values := getattr(variants[0], key))
+        and not getattr(declaration, key)
+        and all(getattr(one, key) == values for one in variants)
+    }
+    emptied = {key: None if key == "push" else () for key in same}
+    return replace(
+        declaration,
+        **same,
+        dockerfiles=(_most(one.dockerfile for one in variants),),
+        context=_most(one.context for one in variants),
+        args=_shared([one.args for one in variants]),
+        contexts=_shared([one.contexts for one in variants]),
+        variants=tuple(replace(one, **emptied) for one in variants),
+    )
+
+
+def _most(texts: Iterator[str]) -> str:
+    return Counter(texts).most_common(1)[0][0]
+
+
+def _shared(tables: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
+    return {name: value for name, value in tables[0].items() if all(one.get(name) == value for one in tables)}
+
+
+def render_toml(declaration: Declaration) -> str:
+    """Return the declaration as a commented buildonce.toml, which reads back as an equal declaration.
+
+    It can say only what such a file can: that its names have their forms, and that arguments of the project are
+    arguments of every variant, `read_toml` finds out.
+    """
+    blocks = [
+        ["# What buildonce builds, and where it goes. The reference has every key: docs/reference/configuration.md."],
+        list(_project(declaration)),
+        *(list(_table((key,), values)) for key, values in _tables(declaration.args, declaration.contexts)),
+        *(list(_variant(variant, declaration)) for variant in declaration.variants),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _project(declaration: Declaration) -> Iterator[str]:
+    if declaration.dockerfiles and declaration.dockerfiles[0] != DOCKERFILE:
+        yield _line("dockerfile", declaration.dockerfiles[0])
+    if declaration.context != CONTEXT:
+        yield _line("context", declaration.context)
+    yield from _said("platforms", declaration.platforms, 'platforms = ["linux/amd64", "linux/arm64"]')
+    yield from _said("build-platform", declaration.build_platform)
+    if declaration.output:
+        yield _line("output", declaration.output)
+    else:
+        own = any(variant.push for variant in declaration.variants)
+        yield from _said("push", declaration.push, "" if own else 'push = "registry.example/acme/app"')
+    yield from _said("cache", declaration.cache)
+    yield from _said("tags", declaration.tags, 'tags = ["{version}-{variant}"]')
+    first = declaration.variants[0].name if declaration.variants else "NAME"
+    yield from _said(
+        "default", declaration.default, f"{_line('default', first)}  # also gets the tags without its name"
+    )
+    yield from _said("latest", declaration.latest, 'latest = "release"  # or "branch main": when `latest` is moved')
+
+
+def _said(key: str, value: str | tuple[str, ...] | None, example: str = "") -> Iterator[str]:
+    """Give the line of a key; where nothing is said, an example of it as a comment."""
+    if value:
+        yield _line(key, value)
+    elif example:
+        yield f"# {example}"
+
+
+def _tables(args: Mapping[str, str], contexts: Mapping[str, str]) -> tuple[tuple[str, Mapping[str, str]], ...]:
+    return (("args", args), ("contexts", contexts))
+
+
+def _table(path: tuple[str, ...], values: Mapping[str, str]) -> Iterator[str]:
+    if values:
+        yield f"[{dotted(path)}]"
+        for name, value in values.items():
+            yield _line(name, value)
+
+
+def _variant(variant: VariantDeclaration, declaration: Declaration) -> Iterator[str]:
+    table = (VARIANTS, variant.name)
+    yield f"[{dotted(table)}]"
+    has_file = variant.target is None or (variant.dockerfile,) != (declaration.dockerfiles or (DOCKERFILE,))
+    if has_file:
+        yield _line("dockerfile", variant.dockerfile)
+    if variant.context != declaration.context:
+        yield _line("context", variant.context)
+    if variant.target is not None and (has_file or variant.target != variant.name):
+        yield _line("target", variant.target)
+    yield from _said("platforms", variant.platforms)
+    yield from _said("push", variant.push)
+    yield from _said("tags", variant.tags)
+    if not variant.checks_fit:
+        yield "fit-check = false"
+    above = dict(_tables(declaration.args, declaration.contexts))
+    for key, values in _tables(variant.args, variant.contexts):
+        for name, value in values.items():
+            if above[key].get(name) != value:
+                yield f"{dotted((key, name))} = {_quoted(value)}"
+
+
+def _line(key: str, value: str | tuple[str, ...]) -> str:
+    text = _quoted(value) if isinstance(value, str) else f"[{', '.join(map(_quoted, value))}]"
+    return f"{dotted((key,))} = {text}"
+
+
+def _quoted(text: str) -> str:
+    """Return a basic string; JSON escapes as TOML does, but for one control character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
