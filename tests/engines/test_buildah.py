@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_arguments_of_a_build(tmp_path: Path) -> None:
     assert build_arguments(job, inputs, {"b": "2", "a": "1"}, archive=Path("/out/files.tar"), anew=True) == (
         "build", "--layers", "--force-rm", "--format=docker", "--identity-label=false", "--pull=missing",
         "--platform", "linux/amd64", "--file", "/in/Dockerfile", "--ignorefile", "/in/ignore",
-        "--iidfile", "/in/image-id", "--no-cache", "--output", "type=tar,dest=/out/files.tar", "--target", "core",
+        "--iidfile", "/in/image-id", "--secret", "id=buildonce,src=/in/mark",
+        "--no-cache", "--output", "type=tar,dest=/out/files.tar", "--target", "core",
         "--build-context", "a=1", "--build-context", "b=2", str(job.context),
     )  # fmt: skip
 
@@ -110,6 +112,31 @@ async def test_a_failed_build_shows_its_last_lines_and_the_version(tmp_path: Pat
     with pytest.raises(EngineFailed, match="make: \\*\\*\\* no rule") as caught:
         await stand_in(tmp_path, script, []).export(make_job(tmp_path))
     assert caught.value.message.startswith("buildah 1.43.2 failed (compile builder linux/amd64, exit status 2)")
+
+
+LEAVES = """
+case $1 in
+build)
+  mkdir -p ROOT/vfs-containers/mine/userdata ROOT/vfs-containers/other/userdata
+  echo '{"Secrets": ["id=buildonce,src=/elsewhere/mark"]}' > ROOT/vfs-containers/other/userdata/buildah.json
+  echo "$@" > ROOT/vfs-containers/mine/userdata/buildah.json
+  echo begun; exec sleep 60 ;;
+info) printf 'ROOT\\tvfs\\n' ;;
+rm) shift; for name; do rm -r "ROOT/vfs-containers/$name"; done ;;
+esac
+"""
+
+
+async def test_containers_of_a_cancelled_build_are_removed_and_no_others(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+    engine = stand_in(tmp_path, LEAVES.replace("ROOT", str(tmp_path / "root")), [])
+    engine = replace(engine, emit=lambda _: begun.set())
+    running = asyncio.create_task(engine.export(make_job(tmp_path)))
+    await asyncio.wait_for(begun.wait(), 20)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [path.name for path in sorted((tmp_path / "root/vfs-containers").glob("*"))] == ["other"]
 
 
 async def test_a_build_that_names_no_image_has_failed(tmp_path: Path) -> None:

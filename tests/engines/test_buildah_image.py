@@ -74,7 +74,7 @@ def put(folder: Path, content: bytes, media_type: MediaType) -> Descriptor:
 
 
 def test_the_config_keeps_what_the_dockerfile_says_and_no_more() -> None:
-    found = msgspec.json.decode(plain_config(json.dumps(CONFIG).encode()))
+    found = msgspec.json.decode(plain_config(json.dumps(CONFIG).encode(), 0))
     assert found == {
         **{key: CONFIG[key] for key in ("architecture", "variant", "os", "created", "history", "rootfs")},
         "config": {
@@ -85,6 +85,13 @@ def test_the_config_keeps_what_the_dockerfile_says_and_no_more() -> None:
             "WorkingDir": "/w",
         },
     }
+
+
+@pytest.mark.parametrize(("known", "left"), [(0, ["ENV"]), (1, ["ONBUILD", "ENV"]), (9, ["ONBUILD", "ENV", "ONBUILD"])])
+def test_an_onbuild_of_the_dockerfile_has_no_history(known: int, left: list[str]) -> None:
+    history = [{"created_by": f"/bin/sh -c #(nop) {what} x"} for what in ("ONBUILD", "ENV", "ONBUILD")]
+    found = msgspec.json.decode(plain_config(json.dumps({"history": history}).encode(), known))
+    assert [entry["created_by"].split()[3] for entry in found["history"]] == left
 
 
 @pytest.mark.parametrize(("compress", "kinds"), [(False, [OCI_LAYER] * 3), (True, [OCI_LAYER, OCI_LAYER_GZIP] * 2)])

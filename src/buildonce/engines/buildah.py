@@ -20,14 +20,17 @@ from msgspec import Struct
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.buildah_contexts import spell, translate
 from buildonce.engines.buildah_image import write_layout
+from buildonce.engines.buildah_leftovers import QUESTION, find_containers
 from buildonce.engines.features import Need, find_needs
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.engines.traits import EngineTraits, require
 from buildonce.errors import EngineFailed, EngineUnavailable
-from buildonce.events import Emit, EngineLine
+from buildonce.events import Emit, EngineLine, Warned
+from buildonce.tasks import to_the_end
 
 _LAST_LINES = 25
+_PATIENCE = 15.0
 _NOT_PASSED_ON = ("SOURCE_DATE_EPOCH",)
 """Newer versions would give files other times by it; times are set by assembly, an engine's build must not vary."""
 
@@ -50,6 +53,11 @@ class Inputs(Struct, frozen=True, kw_only=True):
         return self.folder / "image-id"
 
     @property
+    def mark(self) -> Path:
+        """A secret that nothing asks for: its name tells the containers of this build from all others."""
+        return self.folder / "mark"
+
+    @property
     def authfile(self) -> Path:
         """An empty one, for what needs no credentials: without, a missing one of the user's is an error."""
         return self.folder / "auth.json"
@@ -65,7 +73,7 @@ def build_arguments(
     """
     argv = ["build", "--layers", "--force-rm", "--format=docker", "--identity-label=false", "--pull=missing"]
     argv += ["--platform", str(job.platform), "--file", str(inputs.dockerfile), "--ignorefile", str(inputs.ignore)]
-    argv += ["--iidfile", str(inputs.image_id)]
+    argv += ["--iidfile", str(inputs.image_id), "--secret", f"id=buildonce,src={inputs.mark}"]
     if anew:
         argv += ["--no-cache"]
     if archive:
@@ -124,7 +132,11 @@ class Buildah:
         require(self.traits, job, needs)
         contexts = await asyncio.to_thread(_write_inputs, job, inputs)
         anew = _is_distrusted(self.traits, needs)
-        await self._demand(job, build_arguments(job, inputs, contexts, archive=archive, anew=anew))
+        try:
+            await self._demand(job, build_arguments(job, inputs, contexts, archive=archive, anew=anew))
+        except asyncio.CancelledError:
+            await to_the_end(self._clear(inputs))
+            raise
         try:
             image = (await asyncio.to_thread(inputs.image_id.read_text)).strip()
         except OSError as error:
@@ -150,6 +162,18 @@ class Buildah:
                 help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
             )
 
+    async def _clear(self, inputs: Inputs) -> None:
+        """Remove the containers of a build that was ended, as far as that can be done."""
+        lines: list[str] = []
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._call(QUESTION, lines.append)
+                containers = await asyncio.to_thread(find_containers, "\n".join(lines[-1:]), inputs.mark)
+                if containers:
+                    await self._call(("rm", *containers), lines.append)
+        except (EngineUnavailable, TimeoutError):
+            self.emit(Warned(message=f"{self.name} may have left containers; `buildah rm --all` removes them"))
+
     async def _call(self, arguments: tuple[str, ...], on_line: Callable[[str], None]) -> int:
         environment = {name: value for name, value in self.environment.items() if name not in _NOT_PASSED_ON}
         try:
@@ -167,4 +191,5 @@ def _write_inputs(job: BuildJob, inputs: Inputs) -> Mapping[str, str]:
     inputs.dockerfile.write_bytes(encode(job.dockerfile))
     inputs.ignore.write_bytes(encode(job.ignore))
     inputs.authfile.write_text("{}")
+    inputs.mark.touch()
     return spell(translate(job.named_contexts, inputs.folder / "layouts"), job.dockerfile)

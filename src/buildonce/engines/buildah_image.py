@@ -7,6 +7,7 @@ in another one (docs/engines.md).
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def write_layout(pushed: Path, job: BuildJob) -> Descriptor:
         with open_file(pushed / "manifest.json", within=pushed) as file:
             given = decode_manifest(file.read(LIMIT))
         with open_file(pushed / _name(given.config), within=pushed) as file:
-            config = plain_config(file.read(LIMIT))
+            config = plain_config(file.read(LIMIT), job.known_history)
         layers = {layer.digest: _put_layer(pushed, blobs, layer, job) for layer in dict.fromkeys(given.layers)}
     except (OSError, IntegrityError, msgspec.DecodeError) as error:
         raise EngineFailed(f"buildah says that it built an image, but wrote none: {error}") from error
@@ -72,14 +73,25 @@ def write_layout(pushed: Path, job: BuildJob) -> Descriptor:
     return descriptor
 
 
-def plain_config(content: bytes) -> bytes:
-    """Return a config of Docker's format without what BuildKit does not write. Raises `msgspec.DecodeError`."""
+def plain_config(content: bytes, known_history: int) -> bytes:
+    """Return a config of Docker's format without what BuildKit does not write. Raises `msgspec.DecodeError`.
+
+    An ONBUILD has no entry in BuildKit's history, and layers are found by counting entries. The first
+    ``known_history`` are an external image's own.
+    """
     found = msgspec.json.decode(content, type=dict[str, object])
     kept = {key: found[key] for key in _KEPT if key in found}
     section = kept.get("config")
     if isinstance(section, Mapping):
         kept["config"] = {key: value for key, value in section.items() if key not in _OF_CONTAINERS and value}
+    history = kept.get("history")
+    if isinstance(history, list):
+        kept["history"] = [*history[:known_history], *itertools.filterfalse(_is_trigger, history[known_history:])]
     return msgspec.json.encode(kept)
+
+
+def _is_trigger(entry: Mapping[str, object]) -> bool:
+    return str(entry.get("created_by")).startswith("/bin/sh -c #(nop) ONBUILD ")
 
 
 def _put_layer(pushed: Path, blobs: Path, layer: Descriptor, job: BuildJob) -> Descriptor:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from buildonce.assemble.compression import Compression
 from buildonce.assemble.parts import Parts
-from buildonce.dockerfile.stages import StageGraph
+from buildonce.dockerfile.stages import ImageSource, StageGraph, chain
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
 from buildonce.errors import EngineUnavailable, StoreError
 from buildonce.events import Activity, Emit, Finished, Started
@@ -194,7 +194,12 @@ class Workshop:
             compress=compress,
             path=graph.dockerfile.path,
             known_layers=frozenset(diff_id for image in images for diff_id in diff_ids(image.config_content)),
+            known_history=self._known_history(graph, order.stage),
         )
+
+    def _known_history(self, graph: StageGraph, stage: int) -> int:
+        base = chain(graph, graph.stages[stage])[0].base
+        return self.images[(base.name, base.platform)].history_length if isinstance(base, ImageSource) else 0
 
     def _record(self, order: Order, seconds: float) -> None:
         self.engine_runs.append(EngineRun(activity=order.activity, node=order.node, seconds=seconds))
