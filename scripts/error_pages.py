@@ -84,7 +84,10 @@ NEXT_STEPS: Mapping[str, str] = {
     "CONTEXT-MISSING": "Make the file before the build, correct the path, or take the rule out of the ignore file.",
     "CONTEXT-NAME": "Rename the file, or exclude it in the ignore file.",
     "CONTEXT-SPECIAL": "Exclude the file in the ignore file, or copy a narrower path.",
-    "ENGINE-UNAVAILABLE": "Start Docker, or point DOCKER_HOST at one that runs; `docker buildx ls` lists them.",
+    "ENGINE-UNAVAILABLE": (
+        "Start Docker, or point DOCKER_HOST at one that runs; `docker buildx ls` lists them. "
+        "[Which engines there are](../../engines.md), and what each of them lacks."
+    ),
     "ENGINE-FAILED": "The last lines of the engine name the instruction that failed. No tag has moved.",
     "STORE": "The message has the request and the store's own words. Run the same command again: nothing is lost.",
     "REGISTRY-UNAVAILABLE": "Check the registry's name and your network, then run the same command again.",

@@ -11,7 +11,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.testhost import machine, process
@@ -36,7 +36,10 @@ class Installed:
 
 def set_up(host: Host, folder: Path) -> Installed:
     """Return a Buildah whose storage is in ``folder``, and which knows the host's registry."""
-    tools = find_programs()
+    return _configured(host, folder, find_programs())
+
+
+def _configured(host: Host, folder: Path, tools: Path) -> Installed:
     settings = folder / "settings"
     (settings / ".config" / "containers").mkdir(parents=True)
     (settings / "run").mkdir(mode=0o700)
@@ -59,12 +62,52 @@ def set_up(host: Host, folder: Path) -> Installed:
     return Installed(program=tools / "buildah", folder=folder, environment={**host.environment, **own})
 
 
+def set_up_rootless(host: Host, folder: Path) -> Installed:
+    """Return a Buildah that runs as a user of no rights, who exists for it alone and has a range of numbers."""
+    folder.chmod(0o755)
+    tools = folder / "tools"
+    shutil.copytree(find_programs(), tools, symlinks=True)
+    _patch(tools, tools)
+    for name in ("newuidmap", "newgidmap"):
+        (tools / name).chmod(0o4755)
+    installed = _configured(host, folder, tools)
+    home = installed.environment["HOME"]
+    (folder / "passwd").write_text(f"{Path('/etc/passwd').read_text()}{_USER}:x:{_NUMBER}:{_NUMBER}::{home}:/bin/sh\n")
+    (folder / "group").write_text(f"{Path('/etc/group').read_text()}{_USER}:x:{_NUMBER}:\n")
+    (folder / "range").write_text(f"{_USER}:{2 * _NUMBER}:65536\n")
+    (folder / "bin").mkdir()
+    wrapper = folder / "bin" / "buildah"
+    wrapper.write_text(_WRAPPER.format(folder=folder, number=_NUMBER))
+    wrapper.chmod(0o755)
+    subprocess.run(["chown", "-R", f"{_NUMBER}:{_NUMBER}", home], check=True)
+    of_root = ("CONTAINERS_STORAGE_CONF", "DOCKER_CONFIG")
+    environment = {name: value for name, value in installed.environment.items() if name not in of_root}
+    path = os.pathsep.join((str(wrapper.parent), environment["PATH"]))
+    return replace(installed, program=wrapper, environment={**environment, "PATH": path})
+
+
+_USER, _NUMBER = "builder", 34567
+_WRAPPER = """\
+#!/bin/sh
+# What is to be read and written was made by root: hand it over, and become somebody else.
+for word; do
+  case $before in --file | --iidfile | --authfile) chown -R {number} "$(dirname "$word")" ;; esac
+  before=$word
+done
+[ "$INSIDE" ] || INSIDE=1 exec unshare --mount "$0" "$@"
+mount --bind {folder}/passwd /etc/passwd && mount --bind {folder}/group /etc/group || exit
+mount --bind {folder}/range /etc/subuid && mount --bind {folder}/range /etc/subgid || exit
+cd {folder}
+exec setpriv --reuid={number} --regid={number} --clear-groups {folder}/tools/buildah "$@"
+"""
+
+
 def take_down(folder: Path) -> None:
     """Remove a storage, with what is mounted in it."""
     mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for place in sorted((place for place in mounted if place.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", place], check=True)
-    shutil.rmtree(folder)
+    subprocess.run(["rm", "-rf", folder], check=True)
 
 
 def _registries(registry: str) -> str:
@@ -98,6 +141,11 @@ def _install(worlds: Worlds, folder: Path, target: Path) -> None:
     packages = [*_libraries(newer), *newer.fetch_only(("buildah", "netavark"))]
     for package in (*packages, *own.fetch_only(("uidmap", "patchelf"))):
         _unpack(package, folder)
+    _patch(folder, target)
+
+
+def _patch(folder: Path, target: Path) -> None:
+    """Have the programs in ``folder``, which will be at ``target``, take the libraries beside them."""
     (loader,) = (path.name for path in (folder / "lib").glob("ld-linux-*.so.*"))
     for name in ("buildah", "netavark"):
         options = ("--set-interpreter", target / "lib" / loader, "--force-rpath", "--set-rpath", target / "lib")
