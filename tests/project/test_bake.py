@@ -209,6 +209,20 @@ WRONG_PRINTED: Mapping[str, tuple[Json, str]] = {
             "help: leave it out: `builder` is a stage of the same Dockerfile, which finds it by itself"
         ),
     ),
+    "a platform that is none": (
+        {"platforms": ["amd64"]},
+        (
+            "`amd64` is not a platform\n  = note: P, target.app.platforms\n"
+            "help: write it as os/architecture, such as linux/arm64"
+        ),
+    ),
+    "an argument's name that is none": (
+        {"args": {"A=B": "1"}},
+        (
+            "`A=B` is not the name of a build argument\n  = note: P, target.app.args.A=B\n"
+            "help: it is the name that ARG gives it in the Dockerfile"
+        ),
+    ),
     "several faults": (
         {"context": 1, "args": {"A": 1}, "platforms": "linux/amd64", "target": [], "ssh": ["default"]},
         (
@@ -365,6 +379,13 @@ WRONG_FILES: Mapping[str, tuple[Json | str, str]] = {
         (
             "`x-1.0` cannot be a target's name\n  = note: docker-bake.json, target.default\n"
             "help: a name has letters, digits, `_` and `-`"
+        ),
+    ),
+    "a name that is no variant's": (
+        {"group": {"default": {"targets": ["App"]}}, "target": {"App": {}}},
+        (
+            "`App` is not the name of a variant\n  = note: docker-bake.json, target.App\n"
+            "help: call it `app`: the name is part of tags and repositories"
         ),
     ),
     "a number out of bounds": (
@@ -534,7 +555,7 @@ async def test_buildx_is_asked_in_the_projects_folder_and_may_warn(tmp_path: Pat
     ("script", "said"),
     [
         (
-            "echo 'ERROR: bad file'; exit 1",
+            "[ $2 = version ] || { echo 'ERROR: bad file'; exit 1; }",
             "ended with status 1\n  = note: ERROR: bad file",
         ),
         ("echo hello", "what `docker buildx bake --print` prints is no JSON document\n  = note: hello"),
@@ -545,6 +566,13 @@ async def test_a_buildx_that_fails_is_an_error(script: str, said: str, tmp_path:
     with pytest.raises(UsageError) as caught:
         await load_bake(tmp_path, environment=stand_in(tmp_path, script))
     assert said in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_plugins")
+async def test_a_docker_without_buildx_is_as_if_there_were_none(tmp_path: Path) -> None:
+    environment = stand_in(tmp_path, "echo \"docker: '$1' is not a docker command\" >&2; exit 1")
+    (tmp_path / "docker-bake.json").write_text(json.dumps(default(target="t")))
+    assert (await load_bake(tmp_path, environment=environment)).variants[0].target == "t"
 
 
 @pytest.mark.usefixtures("no_plugins")

@@ -15,6 +15,7 @@ from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.findings import Findings
 from buildonce.project.json_documents import read_json
 from buildonce.project.places import Destination, build_context, dockerfile_path, named_context, split_tags
+from buildonce.project.soundness import check_variant
 from buildonce.project.values import Value, kind
 
 PRINTED = "what `docker buildx bake --print` prints"
@@ -25,7 +26,7 @@ _LINK = "target:"
 def read_bake(printed: bytes, *, path: str = PRINTED) -> Declaration:
     """Return the variants of a resolved bake document; paths in it are relative to the project's folder.
 
-    ``path`` is what messages call it. Raises `UsageError` with everything in it that cannot be expressed.
+    ``path`` is what messages call it. Raises `ConfigurationError` with everything in it that cannot be expressed.
     """
     return declare_bake(read_printed(printed, path=path), path=path)
 
@@ -33,7 +34,7 @@ def read_bake(printed: bytes, *, path: str = PRINTED) -> Declaration:
 def read_printed(printed: bytes, *, path: str = PRINTED) -> Resolved:
     """Return what ``docker buildx bake --print`` prints: its group ``default`` has what was asked for.
 
-    Raises `UsageError` for a document of another form.
+    Raises `ConfigurationError` for a document of another form.
     """
     document = read_json(printed, path)
     findings = Findings(path)
@@ -51,9 +52,12 @@ def read_printed(printed: bytes, *, path: str = PRINTED) -> Resolved:
 
 
 def declare_bake(resolved: Resolved, *, path: str) -> Declaration:
-    """Return the variants of resolved targets. Raises `UsageError` with everything that cannot be expressed."""
+    """Return the variants of resolved targets. Raises `ConfigurationError` with everything that cannot be expressed."""
     findings = Findings(path)
     variants = [_variant(name, resolved, findings) for name in resolved.wanted if name in resolved.targets]
+    for variant in variants:
+        place = ("target", variant.name)
+        check_variant(variant, findings, name=place, args=(*place, "args"), platforms=(*place, "platforms"))
     for name in resolved.wanted:
         if name not in resolved.targets:
             findings.add(("group",), f"there is no target `{name}`", did_you_mean(name, resolved.targets))

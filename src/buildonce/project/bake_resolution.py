@@ -55,7 +55,7 @@ def resolve_bake(
 ) -> Resolved:
     """Return the wanted groups and targets (none: ``default``) of these documents, of which a later one wins.
 
-    ``path`` is what messages call them. Raises `UsageError` with all that is wrong.
+    ``path`` is what messages call them. Raises `ConfigurationError` with all that is wrong.
     """
     findings = Findings(path)
     try:

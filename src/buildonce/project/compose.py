@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from buildonce.dockerfile.problems import did_you_mean
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError, UsageError
 from buildonce.project.compose_interpolation import interpolate
 from buildonce.project.compose_keys import EXPRESSED, NOT_YET, PASSED_OVER, has_effect
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.findings import Budget, Findings, KeyPath
 from buildonce.project.places import Destination, build_context, dockerfile_path, named_context, split_tags
+from buildonce.project.soundness import check_variant
 from buildonce.project.values import Value, kind
 from buildonce.project.yaml_documents import read_yaml
 
@@ -29,7 +30,7 @@ def read_compose(text: bytes, *, path: str, environment: Mapping[str, str]) -> D
     """Return the variants of a Compose file; ``path`` is the file's as it is seen from the project's folder.
 
     ``environment`` has the variables that fill it in, those of the file .env among them. `image` and `tags` are where
-    the variant goes; without them, the project decides. Raises `UsageError` with everything that is wrong.
+    the variant goes; without them, the project decides. Raises `ConfigurationError` with everything that is wrong.
     """
     document = read_yaml(text, path)
     findings = Findings(path, document.lines)
@@ -43,6 +44,10 @@ def read_compose(text: bytes, *, path: str, environment: Mapping[str, str]) -> D
         for name, service in services.items()
         if _is_built(name, reading.mapping(service, ("services", name)), findings)
     ]
+    for variant in variants:
+        place = ("services", variant.name)
+        args, platforms = (*place, "build", "args"), (*place, "build", "platforms")
+        check_variant(variant, findings, name=place, args=args, platforms=platforms)
     findings.close()
     if not variants:
         raise _nothing_built(path, services)
@@ -50,7 +55,7 @@ def read_compose(text: bytes, *, path: str, environment: Mapping[str, str]) -> D
 
 
 def overrides_builds(text: bytes, *, path: str) -> bool:
-    """Say whether an override file changes what the services of another one build. Raises `UsageError`."""
+    """Say whether an override file changes what the services of another one build. Raises `ConfigurationError`."""
     value = read_yaml(text, path).value
     services = value.get("services") if isinstance(value, Mapping) else None
     bodies = services.values() if isinstance(services, Mapping) else ()
@@ -185,10 +190,10 @@ def _is_built(name: str, service: Mapping[str, Value], findings: Findings) -> bo
     return bool(service.get("build"))
 
 
-def _nothing_built(path: str, services: Mapping[str, Value]) -> UsageError:
+def _nothing_built(path: str, services: Mapping[str, Value]) -> ConfigurationError:
     keys = {key for service in services.values() if isinstance(service, Mapping) for key in service}
     near = did_you_mean("build", keys, "build` for `{}")
-    return UsageError(f"no service in {path} is built", help=near or "a service is built that has a `build`")
+    return ConfigurationError(f"no service in {path} is built", help=near or "a service is built that has a `build`")
 
 
 def _only_text(value: Value) -> str:

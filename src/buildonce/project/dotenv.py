@@ -6,7 +6,7 @@ import re
 from collections import ChainMap
 from collections.abc import Mapping
 
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError, UsageError
 from buildonce.project.compose_interpolation import interpolate
 from buildonce.project.findings import Budget
 from buildonce.project.values import check_size
@@ -36,15 +36,15 @@ _ESCAPES = {
 def read_dotenv(text: bytes, *, path: str, environment: Mapping[str, str]) -> Mapping[str, str]:
     """Return the variables of a file; those of ``environment`` fill in values before those of the file do.
 
-    Raises `UsageError` at the first line that cannot be read.
+    Raises `ConfigurationError` at the first line that cannot be read.
     """
     check_size(text, path)
     try:
         rest = text.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", notes=(f"byte {error.start} cannot be read",)) from error
+        raise ConfigurationError(f"{path} is not UTF-8", notes=(f"byte {error.start} cannot be read",)) from error
     if "\0" in rest:
-        raise UsageError(f"{path} has a NUL in it, which no variable can have")
+        raise ConfigurationError(f"{path} has a NUL in it, which no variable can have")
     found: dict[str, str] = {}
     known = ChainMap[str, str](dict(environment), found)
     budget = Budget(path)
@@ -59,7 +59,9 @@ def read_dotenv(text: bytes, *, path: str, environment: Mapping[str, str]) -> Ma
             try:
                 found[name["name"]] = interpolate(template, known, budget)
             except UsageError as error:
-                raise UsageError(error.message, notes=(_place(rest, position, path),), help=error.help) from error
+                raise ConfigurationError(
+                    error.message, notes=(_place(rest, position, path),), help=error.help
+                ) from error
         position = _skip(rest, position)
     return found
 
@@ -85,8 +87,8 @@ def _skip(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-def _unreadable(text: str, position: int, path: str) -> UsageError:
-    return UsageError(
+def _unreadable(text: str, position: int, path: str) -> ConfigurationError:
+    return ConfigurationError(
         f"{path} has a line that is no variable",
         notes=(_place(text, position, path),),
         help="write NAME=value, with the value in single quotes if it is more than a word",

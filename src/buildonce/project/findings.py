@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn
 
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError, UsageError
 
 KeyPath = tuple[str, ...]
 """Where a value stands in a document: the keys on the way to it."""
@@ -15,7 +15,7 @@ _SHOWN = 20
 _MOST = 1000
 
 
-class TooMuch(UsageError):
+class TooMuch(ConfigurationError):
     """A document asks for more work or memory than any honest one; nothing more is looked at."""
 
 
@@ -61,14 +61,14 @@ class Findings:
             self.add(place, error.message, error.help)
 
     def close(self) -> None:
-        """Raise a `UsageError` with all that was found, if anything was."""
+        """Raise a `ConfigurationError` with all that was found, if anything was."""
         if self._count == 1:
             ((place, fault),) = self._found
-            raise UsageError(fault.message, notes=(place,), help=fault.help)
+            raise ConfigurationError(fault.message, notes=(place,), help=fault.help)
         if self._count:
-            self._close(UsageError)
+            self._close(ConfigurationError)
 
-    def _close(self, kind: type[UsageError]) -> NoReturn:
+    def _close(self, kind: type[ConfigurationError]) -> NoReturn:
         notes = [f"{place}: {_one_line(fault)}" for place, fault in self._found]
         if self._count > _SHOWN:
             notes.append(f"and {self._count - _SHOWN} more")

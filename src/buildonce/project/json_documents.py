@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from decimal import Decimal, InvalidOperation
 
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError
 from buildonce.project.values import Value, check_size, check_values
 
 
 def read_json(text: bytes, path: str) -> Value:
-    """Return the document's value; raise `UsageError` when it is none, or no honest one."""
+    """Return the document's value; raise `ConfigurationError` when it is none, or no honest one."""
     check_size(text, path)
     try:
         value: Value = json.loads(
@@ -21,16 +21,16 @@ def read_json(text: bytes, path: str) -> Value:
             object_pairs_hook=_unique,
         )
     except RecursionError as error:
-        raise UsageError(f"{path} nests too deep") from error
+        raise ConfigurationError(f"{path} nests too deep") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", notes=(f"byte {error.start} cannot be read",)) from error
+        raise ConfigurationError(f"{path} is not UTF-8", notes=(f"byte {error.start} cannot be read",)) from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(f"{path} is not JSON: {error.msg}", notes=(place,)) from error
+        raise ConfigurationError(f"{path} is not JSON: {error.msg}", notes=(place,)) from error
     except InvalidOperation as error:
-        raise UsageError(f"{path} has a number that is out of all bounds") from error
+        raise ConfigurationError(f"{path} has a number that is out of all bounds") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from error
+        raise ConfigurationError(f"{path} is not JSON: {error}") from error
     check_values(value, path)
     return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError, UsageError
 
 Value = None | bool | Decimal | float | str | Sequence["Value"] | Mapping[str, "Value"]
 
@@ -15,18 +15,20 @@ _DIGITS = 40
 
 
 def check_size(text: bytes, path: str) -> None:
-    """Raise `UsageError` for a document that is too large."""
+    """Raise `ConfigurationError` for a document that is too large."""
     if len(text) > LONGEST_DOCUMENT:
-        raise UsageError(f"{path} has {len(text)} bytes", notes=(f"a document is read up to {LONGEST_DOCUMENT} bytes",))
+        raise ConfigurationError(
+            f"{path} has {len(text)} bytes", notes=(f"a document is read up to {LONGEST_DOCUMENT} bytes",)
+        )
 
 
 def check_values(value: Value, path: str) -> None:
-    """Raise `UsageError` for values that nest too deep, and for texts that no program can be given."""
+    """Raise `ConfigurationError` for values that nest too deep, and for texts that no program can be given."""
     waiting: list[Iterator[tuple[Value, int]]] = [iter([(value, 1)])]
     while waiting:
         for one, depth in waiting.pop():
             if depth > DEEPEST:
-                raise UsageError(f"{path} nests deeper than {DEEPEST} levels")
+                raise ConfigurationError(f"{path} nests deeper than {DEEPEST} levels")
             match one:
                 case str():
                     _check_text(one, path)
@@ -73,4 +75,6 @@ def _within(values: Iterable[Value], depth: int) -> Iterator[tuple[Value, int]]:
 
 def _check_text(text: str, path: str) -> None:
     if "\0" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
-        raise UsageError(f"{path} has a text with a NUL or half a surrogate pair in it, which no program can be given")
+        raise ConfigurationError(
+            f"{path} has a text with a NUL or half a surrogate pair in it, which no program can be given"
+        )

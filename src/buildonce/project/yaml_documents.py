@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError
 from buildonce.project.findings import KeyPath, TooMuch
 from buildonce.project.values import DEEPEST, Value, check_values, kind
 
@@ -68,9 +68,11 @@ class _Known(Struct, frozen=True):
 
 
 def read_yaml(text: bytes, path: str) -> YamlDocument:
-    """Return the only document of a YAML file; raise `UsageError` when it is none, or no honest one."""
+    """Return the only document of a YAML file; raise `ConfigurationError` when it is none, or no honest one."""
     if len(text) > LONGEST_YAML:
-        raise UsageError(f"{path} has {len(text)} bytes", notes=(f"a YAML file is read up to {LONGEST_YAML} bytes",))
+        raise ConfigurationError(
+            f"{path} has {len(text)} bytes", notes=(f"a YAML file is read up to {LONGEST_YAML} bytes",)
+        )
     import yaml
 
     loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -81,9 +83,9 @@ def read_yaml(text: bytes, path: str) -> YamlDocument:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (f"line {mark.line + 1}, column {mark.column + 1}",) if mark else ()
-        raise UsageError(f"{path} is not YAML: {error.problem or error.context}", notes=place) from error
+        raise ConfigurationError(f"{path} is not YAML: {error.problem or error.context}", notes=place) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigurationError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     check_values(builder.value, path)
     return YamlDocument(builder.value, builder.lines)
 
@@ -101,7 +103,7 @@ class _Builder:
         self._events = 0
 
     def take(self, event: Event) -> None:
-        """Go on with the next event. Raises `UsageError`."""
+        """Go on with the next event. Raises `ConfigurationError`."""
         from yaml import events
 
         line = event.start_mark.line + 1 if event.start_mark else 0
@@ -208,8 +210,8 @@ class _Builder:
         if tag and tag not in ("!", *(f"tag:yaml.org,2002:{name}" for name in names)):
             raise self._error(line, f"the tag `{tag}` is not read", "write the value without a tag")
 
-    def _error(self, line: int, message: str, help_text: str | None = None) -> UsageError:
-        return UsageError(message, notes=(f"{self._path}:{line}",), help=help_text)
+    def _error(self, line: int, message: str, help_text: str | None = None) -> ConfigurationError:
+        return ConfigurationError(message, notes=(f"{self._path}:{line}",), help=help_text)
 
 
 def plain_value(text: str) -> Value:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from buildonce.engines.process import run_process
 from buildonce.engines.programs import buildx_command
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError
 from buildonce.project.bake import PRINTED, declare_bake, read_bake
 from buildonce.project.bake_resolution import resolve_bake
 from buildonce.project.declaration import Declaration
@@ -37,15 +37,17 @@ async def load_bake(
 
     ``files`` are relative to the folder; where none is named, they are those that `docker buildx bake` reads there,
     Compose files among them. ``targets`` are groups and targets; none means the group ``default``. buildx resolves the
-    files, with the variables of ``environment``. Without it, JSON files are resolved directly. Raises `UsageError`.
+    files, with the variables of ``environment``. Without it, JSON files are resolved directly. Raises
+    `ConfigurationError`.
     """
     paths = tuple(folder / path for path in files)
     for path in paths:
         if not path.is_file():
-            raise UsageError(f"there is no bake file {path}")
+            raise ConfigurationError(f"there is no bake file {path}")
     command = buildx_command(environment)
-    if command is not None:
-        return read_bake(await _print(command, folder, paths, targets, environment))
+    printed = await _print(command, folder, paths, targets, environment) if command else None
+    if printed is not None:
+        return read_bake(printed)
     return await asyncio.to_thread(_resolve, paths or _default_files(folder, environment), targets, environment)
 
 
@@ -55,8 +57,11 @@ async def _print(
     files: Sequence[Path],
     targets: Sequence[str],
     environment: Mapping[str, str],
-) -> bytes:
-    """Return the document that buildx prints. Raises `UsageError` with buildx's own words when it refuses."""
+) -> bytes | None:
+    """Return the document that buildx prints; None where there is a `docker` without buildx.
+
+    Raises `ConfigurationError` with buildx's own words when it refuses.
+    """
     argv = [*command, "bake", "--print", "--progress=quiet"]
     argv += [f"--file={path.absolute()}" for path in files]
     lines: list[str] = []
@@ -65,10 +70,12 @@ async def _print(
             status = await run_process(
                 (*argv, "--", *targets), environment=environment, on_line=lines.append, folder=folder
             )
+            if status != 0 and await run_process((*command, "version"), environment=environment, on_line=_ignore) != 0:
+                return None
     except TimeoutError as error:
-        raise UsageError(f"`docker buildx bake --print` did not end within {_PATIENCE} seconds") from error
+        raise ConfigurationError(f"`docker buildx bake --print` did not end within {_PATIENCE} seconds") from error
     if status != 0:
-        raise UsageError(
+        raise ConfigurationError(
             f"buildx cannot read the bake files: `docker buildx bake --print` ended with status {status}",
             notes=tuple(line for line in lines if line.strip())[-8:],
             help="`docker buildx bake --print` says the same; correct the file that it names",
@@ -76,30 +83,36 @@ async def _print(
     return _document(lines)
 
 
+def _ignore(line: str) -> None:
+    """Take no notice of a line of output."""
+
+
 def _document(lines: Sequence[str]) -> bytes:
-    """Return the JSON object among lines of output, which may begin with warnings. Raises `UsageError`."""
+    """Return the JSON object among lines of output, which may begin with warnings. Raises `ConfigurationError`."""
     try:
         start = lines.index("{")
         end = lines.index("}", start)
     except ValueError as error:
-        raise UsageError(
+        raise ConfigurationError(
             f"{PRINTED} is no JSON document", notes=tuple(lines[:3]), help="update Docker's buildx"
         ) from error
     return "\n".join(lines[start : end + 1]).encode(errors="surrogateescape")
 
 
 def _default_files(folder: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the files to resolve without buildx, where they are not named. Raises `UsageError` where others count."""
+    """Return the files to resolve without buildx if none is named; raise `ConfigurationError` where others count."""
     found = find_bake_files(folder)
     names = ", ".join(path.name for path in found)
     if environment.get(_FILES_SETTING):
-        raise UsageError(
+        raise ConfigurationError(
             f"{_FILES_SETTING} is not read without buildx", help="install Docker's buildx, or name the bake files"
         )
     if not found:
-        raise UsageError(f"there is no bake file in {folder}", help=f"bake files are called {', '.join(BAKE_FILES)}")
+        raise ConfigurationError(
+            f"there is no bake file in {folder}", help=f"bake files are called {', '.join(BAKE_FILES)}"
+        )
     if beside := [name for name in _COMPOSE_FILES if (folder / name).is_file()]:
-        raise UsageError(
+        raise ConfigurationError(
             f"`docker buildx bake` merges {beside[0]} with {names}, which is not possible without buildx",
             help="install Docker's buildx, or name the bake files that count",
         )
@@ -114,7 +127,7 @@ def _resolve(files: Sequence[Path], targets: Sequence[str], environment: Mapping
 
 def _read(path: Path) -> Value:
     if path.suffix.lower() != ".json":
-        raise UsageError(
+        raise ConfigurationError(
             f"{path.name} is not JSON, and there is no buildx that could read it",
             help="install Docker's buildx; or write the file as JSON: `docker buildx bake --print` on a machine with "
             "buildx gives a docker-bake.json",
@@ -123,4 +136,4 @@ def _read(path: Path) -> Value:
         with path.open("rb") as file:
             return read_json(file.read(LONGEST_DOCUMENT + 1), path.name)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error

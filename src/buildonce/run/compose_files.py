@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from buildonce.errors import UsageError
+from buildonce.errors import ConfigurationError
 from buildonce.project.compose import overrides_builds, read_compose
 from buildonce.project.declaration import Declaration
 from buildonce.project.dotenv import read_dotenv
@@ -34,15 +34,15 @@ def load_compose(folder: Path, *, environment: Mapping[str, str], file: Path | N
 
     ``file`` is relative to the folder; where it is not named, it is the one that Compose finds there, and an override
     file that changes what is built is an error. Variables come from ``environment``, then from the file .env beside.
-    Raises `UsageError`.
+    Raises `ConfigurationError`.
     """
     path = folder / file if file else find_compose_file(folder)
     if path is None:
-        raise UsageError(
+        raise ConfigurationError(
             f"there is no Compose file in {folder}", help=f"Compose files are called {', '.join(COMPOSE_FILES)}"
         )
     if not path.is_file():
-        raise UsageError(f"there is no Compose file {path}")
+        raise ConfigurationError(f"there is no Compose file {path}")
     variables = _variables(path.parent, environment)
     if file is None:
         _check_alone(path, variables)
@@ -58,15 +58,15 @@ def _variables(folder: Path, environment: Mapping[str, str]) -> Mapping[str, str
 
 
 def _check_alone(path: Path, variables: Mapping[str, str]) -> None:
-    """Raise `UsageError` where Compose would read other files, or more than this one."""
+    """Raise `ConfigurationError` where Compose would read other files, or more than this one."""
     for name in _SETTINGS:
         if variables.get(name):
-            raise UsageError(
+            raise ConfigurationError(
                 f"{name} is set, which names other files than {path.name}", help="unset it, or name the Compose file"
             )
     override = next((path.parent / name for name in _OVERRIDES if (path.parent / name).is_file()), None)
     if override and overrides_builds(_read(override), path=override.name):
-        raise UsageError(
+        raise ConfigurationError(
             f"{override.name} changes what the services of {path.name} build, and is not merged with it yet",
             help=f"name {path.name} if it counts alone; or write what is built into it",
         )
@@ -77,4 +77,4 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(LONGEST_DOCUMENT + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
