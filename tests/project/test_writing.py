@@ -96,7 +96,7 @@ def test_a_family_is_written_in_few_words() -> None:
     assert (
         render_toml(gather_common(declaration))
         == """\
-# What buildonce builds, and where it goes. The reference has every key: docs/reference/configuration.md.
+# What buildonce builds, and where it goes. `buildonce config --show-origin` says what counts.
 
 # platforms = ["linux/amd64", "linux/arm64"]
 push = "registry.example/acme/app"

@@ -25,7 +25,7 @@ def gather_common(declaration: Declaration) -> Declaration:
         key: values
         for key in ("platforms", "tags", "push")
         if (values := getattr(variants[0], key))
-        and not getattr(declaration, key)
+        and not getattr(declaration, "output" if key == "push" and declaration.output else key)
         and all(getattr(one, key) == values for one in variants)
     }
     emptied = {key: None if key == "push" else () for key in same}
@@ -55,7 +55,7 @@ def render_toml(declaration: Declaration) -> str:
     arguments of every variant, `read_toml` finds out.
     """
     blocks = [
-        ["# What buildonce builds, and where it goes. The reference has every key: docs/reference/configuration.md."],
+        ["# What buildonce builds, and where it goes. `buildonce config --show-origin` says what counts."],
         list(_project(declaration)),
         *(list(_table((key,), values)) for key, values in _tables(declaration.args, declaration.contexts)),
         *(list(_variant(variant, declaration)) for variant in declaration.variants),
