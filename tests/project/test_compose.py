@@ -204,6 +204,13 @@ WRONG: Mapping[str, tuple[str, str]] = {
             "help: set it in the environment or in the file .env beside: A=..."
         ),
     ),
+    "a variable of Compose": (
+        one("args: ['A=$COMPOSE_PROJECT_NAME']"),
+        (
+            "`COMPOSE_PROJECT_NAME` is set by Compose alone\n"
+            "  = note: compose.yaml:4, services.app.build.args.0\nhelp: set it in the environment"
+        ),
+    ),
     "a variable that cannot be read": (
         one("context: ${A"),
         (

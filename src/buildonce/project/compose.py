@@ -23,6 +23,7 @@ from buildonce.project.values import Value, kind
 from buildonce.project.yaml_documents import read_yaml
 
 _LINKS = ("service:", "target:")
+_PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 _BUILDS = ("build", "image", "extends", "platform")
 
 
@@ -176,6 +177,8 @@ class _Reading:
 
     def _fill(self, text: str) -> str:
         self._budget.spend(64 + len(text))
+        if _PROJECT_NAME in text and _PROJECT_NAME not in self._environment:
+            raise UsageError(f"`{_PROJECT_NAME}` is set by Compose alone", help="set it in the environment")
         return interpolate(text, self._environment, self._budget)
 
 
