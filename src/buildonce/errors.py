@@ -27,6 +27,11 @@ class Error(Exception):
         self.notes = notes
         self.help = help
 
+    @property
+    def report(self) -> str:
+        """The whole error as users see it."""
+        return str(self) if self.has_headline else f"error[{self.code}]: {self}"
+
     def __str__(self) -> str:
         lines = [self.message, *(f"  = note: {note}" for note in self.notes)]
         if self.help:

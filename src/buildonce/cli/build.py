@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import click
 
@@ -11,14 +12,17 @@ from buildonce.cli.options import Asked, project_options
 from buildonce.cli.plan import show_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from buildonce.events import Emit
     from buildonce.run.outcome import Outcome
+    from buildonce.run.planned import Planned
+    from buildonce.run.resolving import Resolve
     from buildonce.store.protocol import Store
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[VARIANT]...")
 @project_options
 @click.option("--no-compile", is_flag=True, help="A missing core is an error; never compile.")
 @click.option(
@@ -38,11 +42,13 @@ if TYPE_CHECKING:
 @click.option("--stage", is_flag=True, help="Publish by digest, move no tag, and print the record for `release`.")
 @click.option("--load", is_flag=True, help="Load the images for this machine's platform into the local Docker, too.")
 @click.option("--prove", "reprove", is_flag=True, help="Believe no earlier proof; compare with faithful builds again.")
+@click.option("--watch", is_flag=True, help="Build again whenever something changes that is built from.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
 def build(
     asked: Asked,
     *,
+    names: tuple[str, ...],
     as_json: bool,
     no_compile: bool,
     unchecked: tuple[str, ...],
@@ -50,22 +56,22 @@ def build(
     stage: bool,
     load: bool,
     reprove: bool,
+    watch: bool,
     dry_run: bool,
     verbose: bool,
 ) -> None:
-    """Build every variant and ship the family.
+    """Build every variant, or those that are named, and ship them as one family.
 
     Shared stages are compiled once per platform; variants are assembled from cached bases and those files. Tags move
     last, when every image is complete.
     """
+    asked = replace(asked, variants=(*asked.variants, *names))
     if dry_run:
         show_plan(asked, as_json=as_json, reprove=reprove)
         return
     import asyncio
 
     from buildonce.cli.wiring import progress
-    from buildonce.report.documents import print_document
-    from buildonce.report.outcomes import outcome_document, render_outcome
 
     emit = progress(verbose=verbose)
     how = _How(
@@ -76,7 +82,16 @@ def build(
         reprove=reprove,
         load=load,
     )
-    outcome = asyncio.run(_build(asked, emit, how))
+    if watch:
+        asyncio.run(_watch(asked, emit, how, lambda outcome: _show(outcome, as_json=as_json)))
+    _show(asyncio.run(_build(asked, emit, how)), as_json=as_json)
+
+
+def _show(outcome: Outcome, *, as_json: bool) -> None:
+    """Print what was done; of a staged release, its record."""
+    from buildonce.report.documents import print_document
+    from buildonce.report.outcomes import outcome_document, render_outcome
+
     if outcome.record is not None:
         from buildonce.ship.record import encode_record
 
@@ -97,6 +112,45 @@ class _How(NamedTuple):
     load: bool
 
 
+async def _watch(asked: Asked, emit: Emit, how: _How, show: Callable[[Outcome], None]) -> NoReturn:
+    """Build now and after every change, until the program is ended; what fails is said, and waits for a change, too."""
+    from buildonce.errors import Error
+    from buildonce.run.watching import KnownImages, keys_of, wait_for_change
+
+    images = KnownImages()
+
+    async def look() -> frozenset[str]:
+        return keys_of((await _plan(asked, emit, images.resolve)).plan)
+
+    def complain(error: Error) -> None:
+        click.echo(error.report, err=True)
+
+    while True:
+        before: frozenset[str] | None = None
+        try:
+            before = await look()
+            show(await _build(asked, emit, how))
+        except Error as error:
+            complain(error)
+        click.echo("waiting for a change; end with Ctrl-C", err=True)
+        await wait_for_change(look, before, complain)
+
+
+async def _plan(asked: Asked, emit: Emit, resolve: Resolve) -> Planned:
+    from buildonce.cli.wiring import find_places, open_wanted, surroundings
+    from buildonce.run.planned import plan_project
+
+    wanted = open_wanted(asked)
+    async with surroundings(find_places(wanted, asked), emit) as around:
+        return await plan_project(
+            wanted.project,
+            wanted.request,
+            open_repository=around.open_repository,
+            state=around.state,
+            resolve=resolve,
+        )
+
+
 async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
     from buildonce.assemble.compression import Compression
     from buildonce.cli.wiring import (
@@ -104,34 +158,33 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
         find_places,
         keep_out_of_git,
         known_variants,
-        make_request,
-        open_project,
         open_targets,
+        open_wanted,
         places_of_variants,
         source_date_epoch,
         surroundings,
-        tag_field,
+        variant_tags,
     )
     from buildonce.events import Warned
     from buildonce.run.building import Options, build_project
     from buildonce.run.planned import plan_project
-    from buildonce.ship.tags import expand_tags
 
-    project = open_project(asked)
-    request = make_request(asked, project)
+    wanted = open_wanted(asked)
     if how.load:
-        check_loadable(request)
-    places = find_places(asked)
-    keep_out_of_git(places, asked)
+        check_loadable(wanted.request)
+    places = find_places(wanted, asked)
+    keep_out_of_git(places, wanted, asked)
     async with surroundings(places, emit) as around:
-        planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+        planned = await plan_project(
+            wanted.project, wanted.request, open_repository=around.open_repository, state=around.state
+        )
         for warning in planned.plan.warnings:
             emit(Warned(message=warning))
-        locations = places_of_variants(places, planned.plan.variants, asked)
+        locations = places_of_variants(places, planned.plan.variants, wanted)
         targets = open_targets(locations, around.session)
         names = {variant: str(place) for variant, place in locations.items()}
         options = Options(
-            tags=expand_tags(asked.tag_templates, names, tag_field(asked)),
+            tags=variant_tags(wanted, names, asked),
             epoch=source_date_epoch(os.environ),
             may_compile=how.may_compile,
             unchecked=known_variants(how.unchecked, planned.plan.variants, "--no-fit-check"),
@@ -147,7 +200,7 @@ async def _load(
     outcome: Outcome, tags: Mapping[str, tuple[str, ...]], targets: Mapping[str, Store], asked: Asked, emit: Emit
 ) -> Outcome:
     """Load the images for this machine's platform into the local engine."""
-    from msgspec.structs import replace
+    from msgspec import structs
 
     from buildonce.cli.wiring import own_platform
     from buildonce.engines.local_images import LocalImages
@@ -163,4 +216,4 @@ async def _load(
         if one.platform == own_platform()
     ]
     await load_images(images, LocalImages(environment=dict(os.environ)), emit)
-    return replace(outcome, loaded=tuple(name for image in images for name in image.names))
+    return structs.replace(outcome, loaded=tuple(name for image in images for name in image.names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,7 +28,7 @@ def config(asked: Asked, *, as_json: bool, show_origin: bool) -> None:
     from buildonce.report.configurations import configuration_document, render_configuration
     from buildonce.report.documents import print_document
 
-    declared = _choose(effective_configuration(asked), split_commas(asked.variants))
+    declared = _choose(effective_configuration(asked, Path()), split_commas(asked.variants))
     settings = list_settings(declared)
     if as_json:
         print_document(configuration_document(declared.file, settings))

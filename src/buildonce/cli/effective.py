@@ -16,15 +16,20 @@ from buildonce.project.toml import Configuration
 from buildonce.run.project import OWN_FOLDER
 
 
-def effective_configuration(asked: Asked) -> Configuration:
-    """Return what counts in the current folder, for every variant that is declared. Raises `UsageError`."""
+def effective_configuration(asked: Asked, folder: Path) -> Configuration:
+    """Return what counts for the project in ``folder``. Raises `UsageError`."""
     environment = dict(os.environ)
-    declared = load_declaration(Path())
-    own = OWN_FOLDER if declared.file else str((asked.context or Path()) / OWN_FOLDER)
+    declared = load_declaration(folder)
     layer = lay_over(environment_layer(environment), option_layer(asked, environment))
+    own = str(own_folder(declared, asked))
     return resolve_layers(
         declared, layer, Fallbacks(platform=str(parse_platform(f"linux/{host.machine()}")), folder=own)
     )
+
+
+def own_folder(declared: Configuration, asked: Asked) -> Path:
+    """Return the folder for what stays on this machine: beside buildonce.toml, else in the build context."""
+    return Path(OWN_FOLDER) if declared.file else (asked.context or Path()) / OWN_FOLDER
 
 
 def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:

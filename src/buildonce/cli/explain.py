@@ -14,6 +14,7 @@ from buildonce.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from buildonce.cli.wiring import Wanted
     from buildonce.plan.sources import Request
     from buildonce.run.building import Surroundings
     from buildonce.run.explaining import Against, NodeExplanation
@@ -80,18 +81,21 @@ def explain(
 async def _explain(asked: Asked, names: tuple[str, ...], other: Other) -> tuple[NodeExplanation, ...]:
     import asyncio
 
-    from buildonce.cli.wiring import find_places, make_request, open_project, progress, surroundings
+    from buildonce.cli.wiring import find_places, open_wanted, progress, surroundings
     from buildonce.events import Warned
     from buildonce.run.explaining import accounts_of, explain_accounts, read_record, unresolved_images
     from buildonce.run.planned import plan_project
     from buildonce.run.resolving import resolve_or_name
 
-    project = open_project(asked)
-    request = make_request(asked, project)
+    wanted = open_wanted(asked)
     emit = progress(verbose=False)
-    async with surroundings(find_places(asked), emit) as around:
+    async with surroundings(find_places(wanted, asked), emit) as around:
         planned = await plan_project(
-            project, request, open_repository=around.open_repository, state=around.state, resolve=resolve_or_name
+            wanted.project,
+            wanted.request,
+            open_repository=around.open_repository,
+            state=around.state,
+            resolve=resolve_or_name,
         )
         for name in unresolved_images(planned):
             emit(Warned(message=f"no registry could be asked for `{name}`: only its name is compared"))
@@ -100,27 +104,31 @@ async def _explain(asked: Asked, names: tuple[str, ...], other: Other) -> tuple[
         if other.record:
             against = read_record(other.record)
         elif other.since:
-            against = await _at_revision(asked, project, other.since, around)
+            against = await _at_revision(asked, wanted, other.since, around)
         elif other.before_args:
-            against = await _with_arguments(request, project, other.before_args, around)
+            against = await _with_arguments(wanted, other.before_args, around)
         return await explain_accounts(accounts, planned, around.cache, against)
 
 
-async def _at_revision(asked: Asked, project: Project, revision: str, around: Surroundings) -> Against:
+async def _at_revision(asked: Asked, wanted: Wanted, revision: str, around: Surroundings) -> Against:
     """Return the project as it was in a Git revision."""
     import tempfile
     from dataclasses import replace
 
-    from buildonce.cli.wiring import make_request, open_project
+    from buildonce.cli.wiring import open_wanted
     from buildonce.run.git import check_out, find_commit
 
-    root = project.context_root(0)
+    is_declared = wanted.configuration.file is not None
+    root = Path() if is_declared else wanted.project.context_root(0)
     with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
         commit = find_commit(root, revision)
         context = check_out(root, commit, Path(folder))
-        files = tuple(_moved(path, root, context) for path in asked.files)
-        then = open_project(replace(asked, files=files, context=context))
-        found = await _other(then, make_request(asked, then), f"the revision {revision}", around)
+        if is_declared:
+            then = open_wanted(asked, context)
+        else:
+            files = tuple(_moved(path, root, context) for path in asked.files)
+            then = open_wanted(replace(asked, files=files, context=context))
+        found = await _other(then.project, then.request, f"the revision {revision}", around)
         return found.at(commit)
 
 
@@ -131,7 +139,7 @@ def _moved(path: Path, root: Path, context: Path) -> Path:
     return context / os.path.relpath(path.resolve(), root.resolve())
 
 
-async def _with_arguments(request: Request, project: Project, pairs: tuple[str, ...], around: Surroundings) -> Against:
+async def _with_arguments(wanted: Wanted, pairs: tuple[str, ...], around: Surroundings) -> Against:
     """Return the project as it would be with other build arguments."""
     from msgspec.structs import replace
 
@@ -144,9 +152,10 @@ async def _with_arguments(request: Request, project: Project, pairs: tuple[str, 
                 found[name] = value
         return found
 
-    files = tuple(replace(file, build_args=changed(file.build_args)) for file in request.files)
+    files = tuple(replace(file, build_args=changed(file.build_args)) for file in wanted.request.files)
     said = " and ".join(pair if "=" in pair else f"no {pair}" for pair in pairs)
-    return await _other(project, replace(request, files=files), f"a build with {said}", around)
+    request = replace(wanted.request, files=files)
+    return await _other(wanted.project, request, f"a build with {said}", around)
 
 
 async def _other(project: Project, request: Request, name: str, around: Surroundings) -> Against:

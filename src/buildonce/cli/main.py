@@ -98,7 +98,7 @@ def guarded(arguments: list[str]) -> int:
         _say("interrupted; no tag was moved after this")
         return _INTERRUPTED
     except Error as error:
-        _say(_describe(error))
+        _say(error.report)
         return error.exit_code
     except OSError as error:
         _say(_describe_os_error(error))
@@ -109,10 +109,6 @@ def guarded(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the boundary
         return _bug(error)
     return result if isinstance(result, int) else 0
-
-
-def _describe(error: Error) -> str:
-    return str(error) if error.has_headline else f"error[{error.code}]: {error}"
 
 
 def _describe_os_error(error: OSError) -> str:

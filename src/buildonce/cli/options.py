@@ -33,11 +33,6 @@ class Asked:
     push: str | None = None
     output: str | None = None
 
-    @property
-    def tag_templates(self) -> tuple[str, ...]:
-        """How tags are made."""
-        return self.tags or ("{variant}",)
-
 
 _PATH = click.Path(path_type=Path)
 _SOURCES = (

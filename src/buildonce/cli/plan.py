@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[VARIANT]...")
 @project_options
 @click.option(
     "--record",
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write what every key covers, for `explain --record` on another machine.",
 )
-def plan(asked: Asked, *, as_json: bool, record: Path | None) -> None:
+def plan(asked: Asked, *, names: tuple[str, ...], as_json: bool, record: Path | None) -> None:
     """Show what a build would do, and why, without starting an engine.
 
     The answer comes from your files, the cache and the digests of base images alone.
     """
-    show_plan(asked, as_json=as_json, record=record)
+    show_plan(replace(asked, variants=(*asked.variants, *names)), as_json=as_json, record=record)
 
 
 def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None, reprove: bool = False) -> None:
@@ -49,15 +51,16 @@ def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None, reprov
 async def _inspect(asked: Asked, emit: Emit, record: Path | None, *, reprove: bool) -> Inspection:
     import asyncio
 
-    from buildonce.cli.wiring import find_places, make_request, open_project, surroundings
+    from buildonce.cli.wiring import find_places, open_wanted, surroundings
     from buildonce.run.explaining import write_record
     from buildonce.run.inspection import inspect_plan
     from buildonce.run.planned import plan_project
 
-    project = open_project(asked)
-    request = make_request(asked, project)
-    async with surroundings(find_places(asked), emit) as around:
-        planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+    wanted = open_wanted(asked)
+    async with surroundings(find_places(wanted, asked), emit) as around:
+        planned = await plan_project(
+            wanted.project, wanted.request, open_repository=around.open_repository, state=around.state
+        )
         if record:
             await asyncio.to_thread(write_record, record, planned)
         return await inspect_plan(planned.plan, around.cache, reprove=reprove)

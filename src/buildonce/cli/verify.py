@@ -147,17 +147,17 @@ async def _verify(
 
 async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_whole: bool) -> int:
     """Build what was shipped from the project, for the platforms that are demanded or that were shipped."""
-    from buildonce.cli.wiring import make_request, open_project, tag_field
+    from buildonce.cli.wiring import open_wanted, variant_tags
     from buildonce.run.building import Options
     from buildonce.run.planned import plan_project
     from buildonce.run.rebuilding import rebuild_release
-    from buildonce.ship.tags import expand_tags
 
     shipped = {str(use.platform) for use in release[0] if use.platform}
-    project = open_project(asked)
-    request = make_request(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))), project)
-    planned = await plan_project(project, request, open_repository=around.open_repository, state=around.state)
+    wanted = open_wanted(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))))
+    planned = await plan_project(
+        wanted.project, wanted.request, open_repository=around.open_repository, state=around.state
+    )
     # Where each variant went is not known: several may have one tag, each in a repository of its own.
     places = {variant: variant for variant in planned.plan.variants}
-    options = Options(tags=expand_tags(asked.tag_templates, places, tag_field(asked)))
+    options = Options(tags=variant_tags(wanted, places, asked))
     return await rebuild_release(planned, options, around, release, is_whole=is_whole)

@@ -5,31 +5,37 @@ from __future__ import annotations
 import os
 import platform as host
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from buildonce.cli.options import Asked, parse_build_args, parse_given, split_commas
+from buildonce.cli.effective import effective_configuration, own_folder
+from buildonce.cli.options import Asked, parse_given, split_commas
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
 from buildonce.events import Emit, Warned
 from buildonce.oci import Platform, parse_platform
-from buildonce.plan.sources import Request
+from buildonce.plan.sources import Declared, Request
+from buildonce.project.declaration import Declaration
 from buildonce.project.layers import BUILD_PLATFORM
+from buildonce.project.toml import Configuration
 from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
 from buildonce.run.capabilities import remembered
+from buildonce.run.declared import load_declared
 from buildonce.run.given import open_given
 from buildonce.run.named_contexts import load_named_contexts
-from buildonce.run.project import OWN_FOLDER, Project, load_project
+from buildonce.run.project import OWN_FOLDER, FileOrder, Project, load_files
 from buildonce.run.state import State, state_folder
 from buildonce.run.tag_fields import TagFields
+from buildonce.ship.latest import NEVER
+from buildonce.ship.tags import expand_rules, tag_rules
 from buildonce.store.layout import LayoutStore
 from buildonce.store.opening import LayoutLocation, open_store, parse_store
 from buildonce.store.overlay import OverlayStore
@@ -39,37 +45,71 @@ from buildonce.store.registry import RegistrySession, RegistryStore, options_fro
 VARIANT = "{variant}"
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What counts for a command, the project as it lies on disk, and what is asked for of it."""
+
+    configuration: Configuration
+    project: Project
+    request: Request
+
+    @property
+    def declaration(self) -> Declaration:
+        """What is declared, with defaults for what is not."""
+        return self.configuration.declaration
+
+
 class Places(Struct, frozen=True, kw_only=True):
     """Where images go and where results are kept.
 
-    ``target`` is a store as the user writes it; with ``{variant}`` in it, each variant goes to a store of its own.
-    ``upper`` is where new results go instead of the cache, if that is only read.
+    ``target`` is a store as the user writes it; with ``{variant}`` in it, each variant goes to a store of its own, and
+    those in ``own`` go there. ``upper`` is where new results go instead of the cache, if that is only read.
     """
 
     target: str
     cache: LayoutLocation | Repository
+    own: Mapping[str, str] = field(default_factory=dict)
     upper: LayoutLocation | None = None
 
     def location(self, variant: str) -> LayoutLocation | Repository:
         """Return where a variant's images go. Raises `UsageError` when that is no store."""
-        return parse_store(self.target.replace(VARIANT, variant))
+        return parse_store(self.own.get(variant, self.target).replace(VARIANT, variant))
 
 
-def make_request(asked: Asked, project: Project) -> Request:
-    """Return what is asked for, checked."""
-    platforms = split_commas(asked.platforms) or (str(own_platform()),)
-    arguments = parse_build_args(asked.build_args, dict(os.environ))
-    contexts = load_named_contexts(asked.build_contexts)
-    targets = tuple(sorted({parse_platform(text) for text in platforms}))
-    given = {stage: open_given({"/": pattern}, Path(), targets) for stage, pattern in parse_given(asked.given).items()}
-    return Request(
-        files=tuple(
-            replace(file, build_args=arguments, named_contexts=contexts, given=given) for file in project.files
-        ),
-        platforms=targets,
-        build_platform=parse_platform(asked.build_platform or BUILD_PLATFORM),
+def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
+    """Return what is asked for of the project in ``folder``, else in the current one. Raises `UsageError`."""
+    configuration = effective_configuration(asked, folder or Path())
+    declaration = configuration.declaration
+    memory = state_folder(dict(os.environ)) / "contexts"
+    declared: tuple[Declared, ...] = ()
+    if declaration.variants:
+        project, declared = load_declared(declaration, folder or Path(), memory=memory)
+    else:
+        project = load_files(_orders(asked, configuration, folder or Path()), memory)
+    platforms = tuple(sorted({parse_platform(text) for text in declaration.platforms}))
+    patterns = parse_given(asked.given)
+    needed = {*platforms, *(platform for one in declared for platform in one.platforms)}
+    given = {stage: open_given({"/": path}, folder or Path(), sorted(needed)) for stage, path in patterns.items()}
+    request = Request(
+        files=tuple(replace(file, given=given) for file in project.files),
+        platforms=platforms,
+        build_platform=parse_platform(declaration.build_platform or BUILD_PLATFORM),
         variants=split_commas(asked.variants),
+        declared=declared,
     )
+    return Wanted(configuration=configuration, project=project, request=request)
+
+
+def _orders(asked: Asked, configuration: Configuration, folder: Path) -> Sequence[FileOrder]:
+    """Return the Dockerfiles of a project that declares no variants."""
+    declaration = configuration.declaration
+    context = folder / declaration.context
+    is_declared = asked.files or configuration.file is not None
+    paths = [folder / path for path in declaration.dockerfiles] if is_declared else [context / "Dockerfile"]
+    contexts = load_named_contexts([f"{name}={value}" for name, value in declaration.contexts.items()], folder)
+    return [
+        FileOrder(dockerfile=path, context=context, build_args=declaration.args, named_contexts=contexts)
+        for path in paths
+    ]
 
 
 def own_platform() -> Platform:
@@ -97,31 +137,24 @@ def known_variants(names: Sequence[str], variants: Sequence[str], option: str) -
     return chosen
 
 
-def open_project(asked: Asked) -> Project:
-    """Return the project on disk that is asked for."""
-    return load_project(asked.files, asked.context, state_folder(dict(os.environ)) / "contexts")
-
-
-def find_places(asked: Asked) -> Places:
-    """Return where images and results go: the options, else beside the images, else in the project's own folder."""
-    if asked.push and asked.output:
-        raise UsageError("--push and --output exclude each other", help="name one place for the images")
-    own = (asked.context or Path()) / OWN_FOLDER
-    target = asked.push or asked.output or f"oci:{own / 'images'}"
+def find_places(wanted: Wanted, asked: Asked) -> Places:
+    """Return where images and results go."""
+    declaration = wanted.declaration
+    target = declaration.push or declaration.output or ""
     # Of a pattern, any variant's place tells what kind of store it is.
     example = parse_store(target.replace(VARIANT, "cache"))
-    if asked.push and not isinstance(example, Repository):
-        raise UsageError(f"--push {asked.push} is not a repository", help="for a layout on disk, use --output")
-    if asked.output and not isinstance(example, LayoutLocation):
-        raise UsageError(f"--output {asked.output} is not a layout on disk", help="write it as oci:DIR, or use --push")
-    here = LayoutLocation(own / "cache")
-    if asked.cache:
-        cache = parse_store(asked.cache)
-    elif isinstance(example, Repository):
-        cache = example if VARIANT in target else example.beside("-cache")
-    else:
-        cache = here
-    return Places(target=target, cache=cache, upper=_upper(cache, here) if asked.cache_read_only else None)
+    if declaration.push and not isinstance(example, Repository):
+        raise UsageError(f"--push {target} is not a repository", help="for a layout on disk, use --output")
+    if not declaration.push and not isinstance(example, LayoutLocation):
+        raise UsageError(f"--output {target} is not a layout on disk", help="write it as oci:DIR, or use --push")
+    cache = parse_store(str(declaration.cache))
+    here = LayoutLocation(own_folder(wanted.configuration, asked) / "cache")
+    return Places(
+        target=target,
+        cache=cache,
+        own={variant.name: variant.push for variant in declaration.variants if variant.push},
+        upper=_upper(cache, here) if asked.cache_read_only else None,
+    )
 
 
 def _upper(cache: LayoutLocation | Repository, here: LayoutLocation) -> LayoutLocation:
@@ -146,11 +179,11 @@ def unused_places() -> Places:
 
 
 def places_of_variants(
-    places: Places, variants: Iterable[str], asked: Asked
+    places: Places, variants: Iterable[str], wanted: Wanted
 ) -> Mapping[str, LayoutLocation | Repository]:
     """Return where each variant goes. Raises `UsageError` if the cache would be in the place of a variant."""
     found = {variant: places.location(variant) for variant in variants}
-    if VARIANT in places.target and not asked.tags:
+    if VARIANT in places.target and not wanted.declaration.tags:
         raise UsageError(
             f"each variant goes to a repository of its own ({places.target}): say how the images are tagged there",
             help="for instance --tag {version}, or --tag latest",
@@ -163,9 +196,9 @@ def places_of_variants(
     return found
 
 
-def keep_out_of_git(places: Places, asked: Asked) -> None:
+def keep_out_of_git(places: Places, wanted: Wanted, asked: Asked) -> None:
     """Make the project's own folder, if something goes there, so that Git passes it over."""
-    own = (asked.context or Path()) / OWN_FOLDER
+    own = own_folder(wanted.configuration, asked)
     stores = (places.location("any"), places.cache, places.upper)
     used = [place.path for place in stores if isinstance(place, LayoutLocation)]
     ignore = own / ".gitignore"
@@ -239,6 +272,14 @@ def progress(*, verbose: bool) -> Emit:
     return LineProgress(write, verbose=verbose)
 
 
-def tag_field(asked: Asked) -> Callable[[str], str]:
-    """Return what looks up the fields of tag templates."""
-    return TagFields(asked.context or Path(), os.environ).look_up
+def variant_tags(wanted: Wanted, places: Mapping[str, str], asked: Asked) -> Mapping[str, tuple[str, ...]]:
+    """Return the tags of each variant in ``places``, which has the store that each goes to. Raises `UsageError`."""
+    declaration = wanted.declaration
+    fields = TagFields(asked.context or Path(), os.environ)
+    rules = tag_rules(
+        declaration,
+        tuple(places),
+        moves_latest=fields.moves_latest(declaration.latest or NEVER),
+        left_out=wanted.configuration.left_out,
+    )
+    return expand_rules(rules, places, fields.look_up)

@@ -20,7 +20,8 @@ from buildonce.project.forms import find_wrong
 from buildonce.project.keys import CONTEXT, DOCKERFILE, PROJECT_KEYS, VARIANTS, Shape
 from buildonce.project.templates import VARIANT, fill
 from buildonce.project.toml import Configuration, Names
-from buildonce.reference import parse_repository
+from buildonce.reference import Repository
+from buildonce.store.opening import parse_store
 
 DEFAULT = "default"
 """The origin of what nobody said."""
@@ -265,4 +266,7 @@ def _fill(declaration: Declaration, fallbacks: Fallbacks) -> Declaration:
 def _default_cache(push: str | None, fallbacks: Fallbacks) -> str:
     if push is None:
         return f"oci:{fallbacks.folder}/cache"
-    return fill(push, variant="cache") if VARIANT in push else str(parse_repository(push).beside("-cache"))
+    if VARIANT in push:
+        return fill(push, variant="cache")
+    place = parse_store(push)
+    return str(place.beside("-cache")) if isinstance(place, Repository) else f"oci:{fallbacks.folder}/cache"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -54,11 +54,16 @@ class Against(Struct, frozen=True, kw_only=True):
         """Return the same, known to be of a Git commit."""
         return replace(self, accounts=tuple(replace(account, commit=commit) for account in self.accounts))
 
-    def find(self, like: Account) -> Account | None:
-        """Return the account of the same kind, name and platform, else the only one of that kind and name."""
+    def find(self, like: Account, others: Collection[str] = ()) -> Account | None:
+        """Return the account of the same kind, name and platform, else the only one of that kind and name.
+
+        Of several, which variants with arguments of their own bring about, the one with the same key, else one that is
+        none of the ``others`` (keys), which are there still.
+        """
         namesakes = [one for one in self.accounts if (one.kind, one.name) == (like.kind, like.name)]
-        exact = next((one for one in namesakes if one.platform == like.platform), None)
-        return exact or (namesakes[0] if len(namesakes) == 1 else None)
+        exact = [one for one in namesakes if one.platform == like.platform]
+        exact.sort(key=lambda one: (one.key != like.key, one.key in others))
+        return exact[0] if exact else (namesakes[0] if len(namesakes) == 1 else None)
 
 
 class NodeExplanation(Struct, frozen=True, kw_only=True):
@@ -141,10 +146,12 @@ async def explain_accounts(
     """Return why each is built again, compared with ``against``, else with the last result in the cache."""
     root = planned.project.context_root(0)
     tracked = await asyncio.to_thread(tracked_files, root)
+    accounts = tuple(accounts)
+    keys = frozenset(account.key for account in accounts)
 
     async def explain(account: Account) -> NodeExplanation:
         is_there = await _is_there(account, cache)
-        before = against.find(account) if against else await find_last(cache, account)
+        before = against.find(account, keys) if against else await find_last(cache, account)
         found, diffs = Explanation(findings=(), reruns=()), _NO_DIFFS
         if before is not None:
             found = await asyncio.to_thread(explain_difference, before, account, tracked=tracked)
