@@ -85,7 +85,7 @@ FROM {BUSYBOX}
 ARG WHAT=this
 ENV A=$WHAT B="b c"
 LABEL l=m
-COPY --from=Below --chown=12:34 --chmod=0750 /out/a /deep/er/a
+COPY --from=BELOW --chown=12:34 --chmod=0750 /out/a /deep/er/a
 SHELL ["/bin/sh", "-ec"]
 RUN (false; true) || echo "$WHAT" > /said
 EXPOSE 80 443/udp
@@ -130,17 +130,12 @@ async def test_the_differences_are_those_that_are_documented(engine: Engine, bui
     assert len(ours.config["history"]) == len(theirs.config["history"])
 
 
-@pytest.mark.parametrize(
-    ("lines", "says"),
-    [("COPY --from=BELOW /a /a", "no stage or image found"), ("RUN mknod /zero c 1 5", "Operation not permitted")],
-    ids=["case of a stage's name", "device node"],
-)
-async def test_what_buildkit_allows_and_buildah_does_not(
-    engine: Engine, buildkit: Engine, tmp_path: Path, lines: str, says: str
+async def test_buildkit_allows_device_nodes_and_buildah_does_not(
+    engine: Engine, buildkit: Engine, tmp_path: Path
 ) -> None:
-    text = f"FROM {BUSYBOX} AS below\nRUN echo a > /a\nFROM {BUSYBOX}\n{lines}\n"
+    text = f"FROM {BUSYBOX}\nRUN mknod /zero c 1 5\n"
     await buildkit.export(make_job(tmp_path / "theirs", dockerfile=text, contexts=CONTEXTS))
-    with pytest.raises(EngineFailed, match=says):
+    with pytest.raises(EngineFailed, match="Operation not permitted"):
         await engine.export(make_job(tmp_path / "ours", dockerfile=text, contexts=CONTEXTS))
 
 

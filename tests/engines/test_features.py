@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from buildonce.engines.features import Feature, find_needs
+from buildonce.dockerfile.parser import parse_dockerfile
+from buildonce.dockerfile.runes import encode
+from buildonce.engines.features import Feature, Need, find_needs
+from buildonce.engines.protocol import BuildJob
 from buildonce.engines.traits import OLDEST_BUILDAH, Version, buildah_traits, parse_version, require
 from buildonce.errors import EngineUnavailable
 from tests.engines.jobs import make_job
+
+
+def needs_of(job: BuildJob) -> tuple[Need, ...]:
+    return find_needs(job, parse_dockerfile(encode(job.dockerfile), job.path))
+
 
 LINES = [
     ("COPY --link a /a", Feature.LINK, 6),
@@ -30,7 +38,7 @@ LINES = [
 
 @pytest.mark.parametrize(("line", "feature", "column"), LINES, ids=[line.split("\n")[0][:30] for line, *_ in LINES])
 def test_a_need_has_its_place(tmp_path: Path, line: str, feature: Feature, column: int) -> None:
-    (need,) = find_needs(make_job(tmp_path, dockerfile=f"FROM image\nENV A=b\n{line}\n"))
+    (need,) = needs_of(make_job(tmp_path, dockerfile=f"FROM image\nENV A=b\n{line}\n"))
     assert (need.feature, need.place.line, need.place.column) == (feature, 3, column)
 
 
@@ -46,7 +54,7 @@ def test_a_need_has_its_place(tmp_path: Path, line: str, feature: Feature, colum
     ],
 )
 def test_what_every_engine_has_is_no_need(tmp_path: Path, line: str) -> None:
-    assert find_needs(make_job(tmp_path, dockerfile=f"FROM image\n{line}\n")) == ()
+    assert needs_of(make_job(tmp_path, dockerfile=f"FROM image\n{line}\n")) == ()
 
 
 STAGES = """\
@@ -66,7 +74,7 @@ COPY --from=builder /a /a
 def test_only_stages_that_are_built_count(
     tmp_path: Path, target: str, contexts: dict[str, str], lines: list[int]
 ) -> None:
-    needs = find_needs(make_job(tmp_path, dockerfile=STAGES, target=target, contexts=contexts))
+    needs = needs_of(make_job(tmp_path, dockerfile=STAGES, target=target, contexts=contexts))
     assert [need.place.line for need in needs] == lines
 
 
@@ -88,7 +96,7 @@ def test_versions_of_buildah_differ(version: Version, feature: Feature, has: boo
 def test_every_use_of_what_is_missing_is_named(tmp_path: Path) -> None:
     job = make_job(tmp_path, dockerfile="FROM image\nCOPY --parents a/b /\nRUN <<EOF\ntrue\nEOF\nCOPY --parents c /\n")
     with pytest.raises(EngineUnavailable) as caught:
-        require(buildah_traits((1, 28, 2)), job, find_needs(job))
+        require(buildah_traits((1, 28, 2)), job, needs_of(job))
     assert str(caught.value) == (
         "buildah 1.28.2 cannot compile builder linux/amd64: "
         "it does not have `COPY --parents` and heredocs as BuildKit has it\n"
@@ -102,7 +110,7 @@ def test_every_use_of_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_no_newer_version_is_promised_for_what_none_has(tmp_path: Path) -> None:
     job = make_job(tmp_path, dockerfile="FROM image\nCOPY --exclude=a . /\n")
     with pytest.raises(EngineUnavailable) as caught:
-        require(buildah_traits((1, 43)), job, find_needs(job))
+        require(buildah_traits((1, 43)), job, needs_of(job))
     assert caught.value.help == "build it with BuildKit (BUILDONCE_ENGINE=buildx)"
 
 

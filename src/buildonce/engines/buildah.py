@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.buildah_contexts import spell, translate
 from buildonce.engines.buildah_image import write_layout
@@ -24,6 +25,7 @@ from buildonce.engines.buildah_leftovers import QUESTION, find_containers
 from buildonce.engines.features import Need, find_needs
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
+from buildonce.engines.stage_names import lower_stage_names
 from buildonce.engines.traits import EngineTraits, require
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.events import Emit, EngineLine, Warned
@@ -128,9 +130,10 @@ class Buildah:
 
     async def _run(self, job: BuildJob, inputs: Inputs, *, archive: Path | None = None) -> str:
         """Build; return the image's ID."""
-        needs = find_needs(job)
+        dockerfile = parse_dockerfile(encode(job.dockerfile), job.path)
+        needs = find_needs(job, dockerfile)
         require(self.traits, job, needs)
-        contexts = await asyncio.to_thread(_write_inputs, job, inputs)
+        contexts = await asyncio.to_thread(_write_inputs, job, inputs, lower_stage_names(dockerfile))
         anew = _is_distrusted(self.traits, needs)
         try:
             await self._demand(job, build_arguments(job, inputs, contexts, archive=archive, anew=anew))
@@ -186,10 +189,10 @@ def _is_distrusted(traits: EngineTraits, needs: Sequence[Need]) -> bool:
     return any(need.feature in traits.distrusts for need in needs)
 
 
-def _write_inputs(job: BuildJob, inputs: Inputs) -> Mapping[str, str]:
-    """Write what Buildah reads; return the named contexts for it."""
-    inputs.dockerfile.write_bytes(encode(job.dockerfile))
+def _write_inputs(job: BuildJob, inputs: Inputs, text: str) -> Mapping[str, str]:
+    """Write what Buildah reads, the Dockerfile with ``text``; return the named contexts for it."""
+    inputs.dockerfile.write_bytes(encode(text))
     inputs.ignore.write_bytes(encode(job.ignore))
     inputs.authfile.write_text("{}")
     inputs.mark.touch()
-    return spell(translate(job.named_contexts, inputs.folder / "layouts"), job.dockerfile)
+    return spell(translate(job.named_contexts, inputs.folder / "layouts"))

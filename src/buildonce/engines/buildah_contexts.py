@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from buildonce.dockerfile.stages import familiar_context_name
 from buildonce.errors import EngineFailed, IntegrityError
 from buildonce.oci import OCI_INDEX, Descriptor, Digest, Index, decode_index, encode_json, parse_digest
 from buildonce.plan.images import LAYOUT_SCHEME, LayoutReference, parse_image_address
@@ -19,22 +18,14 @@ from buildonce.store.streams import open_file
 
 _IMAGE_SCHEME = "docker-image://"
 _OWN_SCHEME = "container-image://"
-_WORD = re.compile(r"[\w./:@-]+")
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
-def spell(contexts: Mapping[str, str], text: str) -> Mapping[str, str]:
-    """Return the contexts under every name by which a Dockerfile (its ``text``) may ask for them.
-
-    BuildKit shortens names of images, and ignores the case of those of stages; Buildah does neither.
-    """
+def spell(contexts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the contexts under every name by which a Dockerfile may ask for them: Buildah shortens none."""
     found: dict[str, str] = {}
     for name, value in contexts.items():
         found |= dict.fromkeys(_spellings(name), value)
-    for word in _WORD.findall(text):
-        meant = familiar_context_name(word.lower())
-        if meant in contexts:
-            found[word] = contexts[meant]
     return found
 
 

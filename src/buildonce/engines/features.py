@@ -8,11 +8,9 @@ from enum import Enum
 from msgspec import Struct
 
 from buildonce.dockerfile.mounts import split_fields
-from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.problems import locate, source_lines
-from buildonce.dockerfile.runes import encode
 from buildonce.dockerfile.stages import reachable, resolve_stages
-from buildonce.dockerfile.syntax import Add, Copy, Healthcheck, Mount, Place, Run, TypedInstruction
+from buildonce.dockerfile.syntax import Add, Copy, Dockerfile, Healthcheck, Mount, Place, Run, TypedInstruction
 from buildonce.engines.protocol import BuildJob
 
 
@@ -41,9 +39,8 @@ class Need(Struct, frozen=True, kw_only=True):
     text: str
 
 
-def find_needs(job: BuildJob) -> tuple[Need, ...]:
+def find_needs(job: BuildJob, dockerfile: Dockerfile) -> tuple[Need, ...]:
     """Return what the job's target, and the stages that it is built from, ask for, in the file's order."""
-    dockerfile = parse_dockerfile(encode(job.dockerfile), job.path)
     graph = resolve_stages(
         dockerfile,
         build_args=job.build_args,
