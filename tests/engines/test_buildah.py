@@ -107,6 +107,19 @@ async def test_what_it_cannot_do_is_said_before_it_starts(tmp_path: Path) -> Non
     assert events == []
 
 
+@pytest.mark.parametrize("version", [(1, 28, 2), (1, 33, 0)])
+async def test_ignore_rules_of_a_named_context_are_followed_or_refused(tmp_path: Path, version: Version) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".dockerignore").write_text("secret")
+    engine = stand_in(tmp_path, PUSHES, [], version)
+    job = make_job(tmp_path, contexts={"data": str(tmp_path / "data")})
+    if version < (1, 33):
+        with pytest.raises(EngineUnavailable, match="does not follow the `\\.dockerignore` of"):
+            await engine.export(job)
+    else:
+        await engine.export(job)
+
+
 async def test_a_failed_build_shows_its_last_lines_and_the_version(tmp_path: Path) -> None:
     script = 'echo "make: *** no rule"; echo "Error: building at STEP \\"RUN make\\": exit status 2" >&2; exit 2'
     with pytest.raises(EngineFailed, match="make: \\*\\*\\* no rule") as caught:

@@ -21,12 +21,12 @@ from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.buildah_contexts import spell, translate
 from buildonce.engines.buildah_image import write_layout
-from buildonce.engines.buildah_leftovers import QUESTION, find_containers
+from buildonce.engines.buildah_leftovers import find_containers, question
 from buildonce.engines.features import Need, find_needs
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.engines.stage_names import lower_stage_names
-from buildonce.engines.traits import EngineTraits, require
+from buildonce.engines.traits import FOLDER_IGNORE, EngineTraits, require, spelt
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.events import Emit, EngineLine, Warned
 from buildonce.tasks import to_the_end
@@ -133,6 +133,7 @@ class Buildah:
         dockerfile = parse_dockerfile(encode(job.dockerfile), job.path)
         needs = find_needs(job, dockerfile)
         require(self.traits, job, needs)
+        self._check_contexts(job)
         contexts = await asyncio.to_thread(_write_inputs, job, inputs, lower_stage_names(dockerfile))
         anew = _is_distrusted(self.traits, needs)
         try:
@@ -145,6 +146,18 @@ class Buildah:
         except OSError as error:
             raise EngineFailed(f"{self.name} says that it built {job.node}, but names no image: {error}") from error
         return image.rpartition(":")[2]
+
+    def _check_contexts(self, job: BuildJob) -> None:
+        """Raise `EngineUnavailable` for a named context whose ignore rules would not be followed."""
+        if not self.traits.ignores_ignoring:
+            return
+        for name, value in sorted(job.named_contexts.items()):
+            if (Path(value) / ".dockerignore").exists():
+                raise EngineUnavailable(
+                    f"{self.name} does not follow the `.dockerignore` of the named context `{name}`",
+                    notes=(f"it is the folder {value}, needed to {job.activity.value} {job.node}",),
+                    help=f"take Buildah {spelt(FOLDER_IGNORE)} or newer, or BuildKit (BUILDONCE_ENGINE=buildx)",
+                )
 
     async def _demand(self, job: BuildJob, arguments: tuple[str, ...]) -> None:
         """Run to the end what must not fail. Raises `EngineFailed` with the last lines."""
@@ -170,10 +183,11 @@ class Buildah:
         lines: list[str] = []
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self._call(QUESTION, lines.append)
+                await self._call(question(podman=self.traits.is_podman), lines.append)
                 containers = await asyncio.to_thread(find_containers, "\n".join(lines[-1:]), inputs.mark)
                 if containers:
-                    await self._call(("rm", *containers), lines.append)
+                    force = ("--force",) if self.traits.is_podman else ()
+                    await self._call(("rm", *force, *containers), lines.append)
         except (EngineUnavailable, TimeoutError):
             self.emit(Warned(message=f"{self.name} may have left containers; `buildah rm --all` removes them"))
 

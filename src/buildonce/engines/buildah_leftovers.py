@@ -12,14 +12,17 @@ from pathlib import Path
 
 from buildonce.store.streams import open_file
 
-QUESTION = ("info", "--format", "{{.store.GraphRoot}}\t{{.store.GraphDriverName}}")
-"""What has Buildah say where its storage is."""
-
 _NOTES = "userdata/buildah.json"
 
 
+def question(*, podman: bool) -> tuple[str, ...]:
+    """Return the arguments that have the program say where its storage is."""
+    store = ".Store" if podman else ".store"
+    return ("info", "--format", f"{{{{{store}.GraphRoot}}}}\t{{{{{store}.GraphDriverName}}}}")
+
+
 def find_containers(answer: str, mark: Path) -> tuple[str, ...]:
-    """Return the containers of the build that was given ``mark``; ``answer`` is that to `QUESTION`."""
+    """Return the containers of the build that was given ``mark``; ``answer`` is that to `question`."""
     root, tab, driver = answer.strip().partition("\t")
     return tuple(_marked(Path(root) / f"{driver}-containers", str(mark).encode())) if tab else ()
 

@@ -40,13 +40,20 @@ It reads ``--exclude`` since 1.38, but takes the patterns to be relative to anot
 _FRESH_MOUNTS: Version = (1, 44)
 """Since when Buildah looks whether what a RUN has mounted is still the same before it takes an earlier result."""
 
+FOLDER_IGNORE: Version = (1, 33)
+"""Since when Buildah follows the ignore rules of a named context that is a folder."""
+
 
 class EngineTraits(Struct, frozen=True, kw_only=True):
-    """What an engine lacks, and of which features its cache is not to be believed; ``name`` is with its version."""
+    """What an engine lacks, and of which features its cache is not to be believed; ``name`` is with its version.
+
+    ``ignores_ignoring`` says that a named context's own ignore rules mean nothing to it.
+    """
 
     name: str
     lacks: frozenset[Feature] = frozenset()
     distrusts: frozenset[Feature] = frozenset()
+    ignores_ignoring: bool = False
     is_podman: bool = False
 
 
@@ -66,7 +73,13 @@ def buildah_traits(version: Version, *, podman: bool = False) -> EngineTraits:
     lacks = [feature for feature, since in _SINCE.items() if since is None or version < since]
     distrusts = () if version >= _FRESH_MOUNTS else (Feature.BIND_MOUNT,)
     name = f"podman (buildah {spelt(version)})" if podman else f"buildah {spelt(version)}"
-    return EngineTraits(name=name, lacks=frozenset(lacks), distrusts=frozenset(distrusts), is_podman=podman)
+    return EngineTraits(
+        name=name,
+        lacks=frozenset(lacks),
+        distrusts=frozenset(distrusts),
+        ignores_ignoring=version < FOLDER_IGNORE,
+        is_podman=podman,
+    )
 
 
 def require(traits: EngineTraits, job: BuildJob, needs: Sequence[Need]) -> None:
