@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buildonce.engines.checking import check_engine, emulated_platforms, read_fields, read_nodes
+from buildonce.engines.checking import check_engine, emulated_platforms
 from tests.cli.conftest import Call
 from tests.fakes.registry import FakeRegistry
 
@@ -143,24 +143,8 @@ async def test_an_old_buildah_is_too_old(environment: dict[str, str]) -> None:
     assert (check.answer.value, check.seen) == ("failed", "this buildah is Buildah 1.23.1, which is too old")
 
 
-def test_every_node_of_a_builder_has_its_platforms() -> None:
-    text = INSPECTED.format(driver="remote") + "\nName:             arm\nPlatforms:        linux/arm64\n"
-    assert [(node.name, node.platforms) for node in read_nodes(text)] == [
-        ("node", "linux/amd64, linux/arm64"),
-        ("arm", "linux/arm64"),
-    ]
-
-
 def test_emulators_are_named_by_the_kernels_registrations(tmp_path: Path) -> None:
     (tmp_path / "qemu-aarch64").write_text("enabled\ninterpreter /usr/bin/qemu-aarch64-static\n")
     (tmp_path / "own-qemu-s390x").write_text("disabled\n")
     (tmp_path / "status").write_text("enabled\n")
     assert list(emulated_platforms(tmp_path)) == ["aarch64"]
-
-
-def test_the_first_of_a_name_is_the_builders() -> None:
-    assert read_fields(INSPECTED.format(driver="kubernetes")) == {
-        "Name": "default",
-        "Driver": "kubernetes",
-        "Platforms": "linux/amd64, linux/arm64",
-    }

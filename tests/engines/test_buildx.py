@@ -81,6 +81,28 @@ async def test_a_failed_build_of_an_engine_that_does_not_answer_is_no_failed_bui
     assert caught.value.notes == ("Cannot connect",)
 
 
+def inspected(driver: str, label: str = "") -> str:
+    """A buildx that fails to build, and says this of its builder."""
+    platforms = "echo 'Name: mine'; echo 'Driver: " + driver + "'; echo; echo 'Name: node'; "
+    platforms += "echo 'Platforms: linux/arm64*, linux/arm/v7'; echo 'Labels:'; echo ' " + label + ": x'"
+    return f'case $1 in build) exit 1;; version) echo "github.com/docker/buildx 1.2";; inspect) {platforms};; esac'
+
+
+async def test_a_builder_that_writes_no_layouts_is_no_failed_build(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="containerd's image store alone") as caught:
+        await stand_in(tmp_path, inspected("docker"), []).build(job(tmp_path))
+    assert caught.value.message.startswith("the builder `mine` cannot compile builder linux/amd64: the driver `docker`")
+
+
+@pytest.mark.parametrize(
+    ("driver", "label"), [("docker", "org.mobyproject.buildkit.worker.snapshotter"), ("remote", "other")]
+)
+async def test_a_platform_that_no_node_lists_is_noted(tmp_path: Path, driver: str, label: str) -> None:
+    with pytest.raises(EngineFailed) as caught:
+        await stand_in(tmp_path, inspected(driver, label), []).build(job(tmp_path))
+    assert caught.value.notes[1:] == ("no node of `mine` lists linux/amd64",)
+
+
 @pytest.mark.host
 async def test_an_export_has_the_files_of_the_image(tmp_path: Path) -> None:
     command = buildx_command(os.environ)

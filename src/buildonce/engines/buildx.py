@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildonce.dockerfile.runes import encode
+from buildonce.engines.builders import read_builder
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.errors import EngineFailed, EngineUnavailable
@@ -100,16 +101,27 @@ class Buildx:
     async def _failure(self, job: BuildJob, status: int, last: tuple[str, ...]) -> EngineFailed:
         """Return what a failed build is; raise `EngineUnavailable` if it failed since no engine answers.
 
-        Only now is it asked whether one does: before every build, that would take as long as a small build.
+        Only now is it asked whether one does, and whether it can write what it is to write: before every build, that
+        would take as long as a small build. A builder that cannot write says so before it builds.
         """
         version = await self._ask("version")
         await self._ask("du", "--filter", "id=none")
+        builder = read_builder(await self._ask("inspect"))
+        if not builder.writes_layouts:
+            raise EngineUnavailable(
+                f"the builder `{builder.name}` cannot {job.activity.value} {job.node}: the driver `{builder.driver}` "
+                "writes OCI layouts with containerd's image store alone",
+                help="switch it on in Docker's settings, or make a builder with `docker buildx create --use`",
+            )
         name = " ".join((self.name, *version.split()[1:2]))
         return EngineFailed(
             f"{name} failed ({job.activity.value} {job.node}, exit status {status}); its last lines were:\n"
             + "\n".join(f"  | {line}" for line in last),
             lines=last,
-            notes=(f"target `{job.target}` for {job.platform}, context {job.context}",),
+            notes=(
+                f"target `{job.target}` for {job.platform}, context {job.context}",
+                *(() if builder.runs(job.platform) else (f"no node of `{builder.name}` lists {job.platform}",)),
+            ),
             help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
         )
 

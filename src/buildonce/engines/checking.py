@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
-
 from buildonce.checks import Answer, Check, Findings
+from buildonce.engines.builders import read_builder
 from buildonce.engines.finding import SETTING, EngineKind, asked_engine, buildah_version, engine_command
 from buildonce.engines.process import run_process
 from buildonce.engines.traits import EngineTraits, buildah_traits
@@ -18,13 +17,6 @@ _PATIENCE = 15.0
 _NOT_NEEDED = "cores and bases that the cache has need no engine"
 _CONTAINERD = "io.containerd.snapshotter"
 _EMULATORS = Path("/proc/sys/fs/binfmt_misc")
-
-
-class Node(Struct, frozen=True, kw_only=True):
-    """A node of a builder, with the platforms that it says it can run."""
-
-    name: str
-    platforms: str
 
 
 async def check_engine(environment: Mapping[str, str]) -> Findings:
@@ -56,16 +48,14 @@ async def _check_buildx(_: EngineKind, command: Sequence[str], environment: Mapp
     if inspected is None:
         meaning = f"start Docker, or point DOCKER_HOST at a running one; {_NOT_NEEDED}"
         return [Check(subject="engine", answer=Answer.FAILED, seen=f"{name}: no answer", meaning=meaning)]
-    fields = read_fields(inspected)
-    driver = fields.get("Driver", "?")
-    builder = f"{name}, builder `{fields.get('Name', '?')}`, driver `{driver}`"
-    checks = [Check(subject="engine", answer=Answer.YES, seen=builder)]
-    nodes = read_nodes(inspected)
+    builder = read_builder(inspected)
+    seen = f"{name}, builder `{builder.name}`, driver `{builder.driver}`"
+    checks = [Check(subject="engine", answer=Answer.YES, seen=seen)]
     meaning = "what is not here needs another builder, or emulation"
-    for node in nodes:
-        subject = "platforms" if len(nodes) == 1 else f"platforms of `{node.name}`"
+    for node in builder.nodes:
+        subject = "platforms" if len(builder.nodes) == 1 else f"platforms of `{node.name}`"
         checks.append(Check(subject=subject, answer=Answer.YES, seen=node.platforms, meaning=meaning))
-    if driver == "docker":
+    if builder.driver == "docker":
         checks.append(await _check_store(environment))
     return checks
 
@@ -99,32 +89,6 @@ def emulated_platforms(folder: Path) -> Iterator[str]:
         name = path.name.rpartition("qemu-")[2]
         if name != path.name and path.read_text().startswith("enabled"):
             yield name
-
-
-def read_fields(text: str) -> Mapping[str, str]:
-    """Return the fields that `docker buildx inspect` prints, the first of each name: the builder's own."""
-    fields: dict[str, str] = {}
-    for name, value in _lines(text):
-        fields.setdefault(name, value)
-    return fields
-
-
-def read_nodes(text: str) -> tuple[Node, ...]:
-    """Return the nodes that `docker buildx inspect` prints and that say what they can run."""
-    found, name = [], "?"
-    for field, value in _lines(text):
-        if field == "Name":
-            name = value
-        elif field == "Platforms":
-            found.append(Node(name=name, platforms=value))
-    return tuple(found)
-
-
-def _lines(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        if colon and not name.startswith(" ") and value.strip():
-            yield name.strip(), value.strip()
 
 
 async def _check_store(environment: Mapping[str, str]) -> Check:
