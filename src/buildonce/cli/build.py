@@ -140,7 +140,7 @@ async def _plan(asked: Asked, emit: Emit, resolve: Resolve) -> Planned:
     from buildonce.cli.wiring import find_places, open_wanted, surroundings
     from buildonce.run.planned import plan_project
 
-    wanted = open_wanted(asked)
+    wanted = await open_wanted(asked)
     async with surroundings(find_places(wanted, asked), emit) as around:
         return await plan_project(
             wanted.project,
@@ -169,7 +169,7 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
     from buildonce.run.building import Options, build_project
     from buildonce.run.planned import plan_project
 
-    wanted = open_wanted(asked)
+    wanted = await open_wanted(asked)
     if how.load:
         check_loadable(wanted.request)
     places = find_places(wanted, asked)

@@ -23,12 +23,14 @@ def config(asked: Asked, *, as_json: bool, show_origin: bool) -> None:
     A default counts below buildonce.toml, that below the environment, that below the options. Build arguments whose
     names say that they are secret are not shown.
     """
+    import asyncio
+
     from buildonce.cli.effective import effective_configuration
     from buildonce.project.listing import list_settings
     from buildonce.report.configurations import configuration_document, render_configuration
     from buildonce.report.documents import print_document
 
-    declared = _choose(effective_configuration(asked, Path()), split_commas(asked.variants))
+    declared = _choose(asyncio.run(effective_configuration(asked, Path())), split_commas(asked.variants))
     settings = list_settings(declared)
     if as_json:
         print_document(configuration_document(declared.file, settings))

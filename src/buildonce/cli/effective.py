@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform as host
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from glob import glob, has_magic
 from pathlib import Path
 
 from buildonce.cli.options import Asked, parse_build_args, split_commas
@@ -13,18 +15,51 @@ from buildonce.oci import parse_platform
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.loading import load_declaration
 from buildonce.project.toml import Configuration
+from buildonce.run.drafting import find_declared, kind_of
 from buildonce.run.project import OWN_FOLDER
 
 
-def effective_configuration(asked: Asked, folder: Path) -> Configuration:
+async def effective_configuration(asked: Asked, folder: Path) -> Configuration:
     """Return what counts for the project in ``folder``. Raises `UsageError`."""
     environment = dict(os.environ)
-    declared = load_declaration(folder)
+    files = _named_files(asked.files, folder)
+    kinds = {kind_of(file) for file in files}
+    is_declared = bool(kinds) and "Dockerfile" not in kinds
+    declared = await _read(files, folder, environment) if is_declared else load_declaration(folder)
+    asked = replace(asked, files=() if is_declared else files)
     layer = lay_over(environment_layer(environment), option_layer(asked, environment))
     own = str(own_folder(declared, asked))
     return resolve_layers(
         declared, layer, Fallbacks(platform=str(parse_platform(f"linux/{host.machine()}")), folder=own)
     )
+
+
+async def _read(files: Sequence[Path], folder: Path, environment: Mapping[str, str]) -> Configuration:
+    """Return what bake files, a Compose file, or a file in our own format declare."""
+    if any(kind_of(file) == "toml" for file in files):
+        if len(files) > 1:
+            raise UsageError(f"{', '.join(map(str, files))} are not merged", help="name one file with -f")
+        return load_declaration(folder, files[0])
+    found = await find_declared(folder, files, environment)
+    return Configuration(file=found.source, declaration=found.declaration)
+
+
+def _named_files(files: Sequence[Path], folder: Path) -> tuple[Path, ...]:
+    """Return the files that are named, those that a pattern means in order. Raises `UsageError` if it means none."""
+    found: dict[Path, None] = {}
+    for file in files:
+        names = [file]
+        if has_magic(str(file)) and not os.path.lexists(folder / file):
+            matches = sorted(glob(str(file), root_dir=folder))  # noqa: PTH207  Path.glob takes no absolute pattern
+            names = [Path(name) for name in matches if _is_meant(folder / name)]
+            if not names:
+                raise UsageError(f"`-f {file}` matches no file", help="name a Dockerfile, or correct the pattern")
+        found |= dict.fromkeys(names)
+    return tuple(found)
+
+
+def _is_meant(path: Path) -> bool:
+    return path.is_file() and path.suffix != ".dockerignore"
 
 
 def own_folder(declared: Configuration, asked: Asked) -> Path:

@@ -87,7 +87,7 @@ async def _explain(asked: Asked, names: tuple[str, ...], other: Other) -> tuple[
     from buildonce.run.planned import plan_project
     from buildonce.run.resolving import resolve_or_name
 
-    wanted = open_wanted(asked)
+    wanted = await open_wanted(asked)
     emit = progress(verbose=False)
     async with surroundings(find_places(wanted, asked), emit) as around:
         planned = await plan_project(
@@ -124,10 +124,10 @@ async def _at_revision(asked: Asked, wanted: Wanted, revision: str, around: Surr
         commit = find_commit(root, revision)
         context = check_out(root, commit, Path(folder))
         if is_declared:
-            then = open_wanted(asked, context)
+            then = await open_wanted(asked, context)
         else:
             files = tuple(_moved(path, root, context) for path in asked.files)
-            then = open_wanted(replace(asked, files=files, context=context))
+            then = await open_wanted(replace(asked, files=files, context=context))
         found = await _other(then.project, then.request, f"the revision {revision}", around)
         return found.at(commit)
 

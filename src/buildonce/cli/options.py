@@ -37,7 +37,8 @@ class Asked:
 _PATH = click.Path(path_type=Path)
 _SOURCES = (
     click.option("-f", "--file", "files", multiple=True, type=_PATH, metavar="DOCKERFILE",
-                 help="A Dockerfile; repeat it for several. [default: CONTEXT/Dockerfile]"),
+                 help="A Dockerfile, or a pattern for several; repeat it for more. Also a bake file, a Compose file "
+                      "or a TOML file that declares variants. [default: buildonce.toml, else CONTEXT/Dockerfile]"),
     click.option("--context", type=_PATH, metavar="DIR",
                  help="The build context. [default: the current folder]"),
     click.option("--variant", "variants", multiple=True, metavar="NAME",

@@ -56,7 +56,7 @@ async def _inspect(asked: Asked, emit: Emit, record: Path | None, *, reprove: bo
     from buildonce.run.inspection import inspect_plan
     from buildonce.run.planned import plan_project
 
-    wanted = open_wanted(asked)
+    wanted = await open_wanted(asked)
     async with surroundings(find_places(wanted, asked), emit) as around:
         planned = await plan_project(
             wanted.project, wanted.request, open_repository=around.open_repository, state=around.state

@@ -153,7 +153,7 @@ async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_w
     from buildonce.run.rebuilding import rebuild_release
 
     shipped = {str(use.platform) for use in release[0] if use.platform}
-    wanted = open_wanted(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))))
+    wanted = await open_wanted(replace(asked, platforms=asked.platforms or tuple(sorted(shipped))))
     planned = await plan_project(
         wanted.project, wanted.request, open_repository=around.open_repository, state=around.state
     )

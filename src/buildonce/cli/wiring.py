@@ -75,9 +75,9 @@ class Places(Struct, frozen=True, kw_only=True):
         return parse_store(self.own.get(variant, self.target).replace(VARIANT, variant))
 
 
-def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
+async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
     """Return what is asked for of the project in ``folder``, else in the current one. Raises `UsageError`."""
-    configuration = effective_configuration(asked, folder or Path())
+    configuration = await effective_configuration(asked, folder or Path())
     declaration = configuration.declaration
     memory = state_folder(dict(os.environ)) / "contexts"
     declared: tuple[Declared, ...] = ()

@@ -11,16 +11,18 @@ from buildonce.project.toml import Configuration, read_toml
 _MARK = b"\xef\xbb\xbf"
 
 
-def load_declaration(folder: Path) -> Configuration:
-    """Return what the folder's buildonce.toml declares; nothing, with ``file`` None, where there is no such file.
+def load_declaration(folder: Path, file: Path | None = None) -> Configuration:
+    """Return what ``file`` declares, else the folder's buildonce.toml; nothing, with ``file`` None, where that is none.
 
     Raises `ConfigurationError`.
     """
-    path = folder / FILE_NAME
+    path = folder / (file or FILE_NAME)
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        return Configuration()
+    except FileNotFoundError as error:
+        if file is None:
+            return Configuration()
+        raise ConfigurationError(f"there is no file `{path}`", help="name another with -f") from error
     except OSError as error:
         raise ConfigurationError(f"`{path}` cannot be read: {error.strerror}") from error
     try:

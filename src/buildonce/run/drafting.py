@@ -32,7 +32,7 @@ async def find_declared(folder: Path, files: Sequence[Path], environment: Mappin
     """Return what the folder's files declare, or these ``files``, which are relative to it. Raises `UsageError`."""
     if not files:
         return await _find(folder, environment)
-    kinds = {_kind(file) for file in files}
+    kinds = {kind_of(file) for file in files}
     if len(kinds) > 1:
         raise UsageError(f"{_listed(files)} are of several kinds", help="name files of one kind")
     match kinds.pop():
@@ -73,7 +73,10 @@ def _find_dockerfiles(folder: Path) -> Sequence[Path]:
     return sorted(name for name in names if name.suffix != ".dockerignore")
 
 
-def _kind(file: Path) -> str:
+def kind_of(file: Path) -> str:
+    """Return what kind of file this is by its name: ``bake``, ``Compose``, ``toml`` or ``Dockerfile``."""
+    if file.suffix == ".toml":
+        return "toml"
     if file.suffix in (".hcl", ".json"):
         return "bake"
     return "Compose" if file.suffix in (".yaml", ".yml") else "Dockerfile"
