@@ -99,6 +99,17 @@ def test_the_command_line_counts_above_all() -> None:
     assert not {key for key in found if key.startswith("variants.grok")}, "it is for linux/amd64 alone"
 
 
+def test_given_files_are_added() -> None:
+    text = "[given]\nbuilder = 'dist'\ntools.'/bin/tool' = 'tool'\n"
+    flags = Layer(given={"builder": {"/": "other"}, "more": {"/": "m"}})
+    found = {key: value for key, value in shown(resolve(text, {}, flags)).items() if key.startswith("given")}
+    assert found == {
+        "given.builder": ("other", "--given"),
+        'given.tools."/bin/tool"': ("tool", "buildonce.toml:3"),
+        "given.more": ("m", "--given"),
+    }
+
+
 def test_a_place_of_a_higher_layer_takes_that_of_every_variant() -> None:
     for layer in (Layer(push="r.example/x"), Layer(output="oci:x")):
         declaration = resolve(FILE, {"BUILDONCE_PUSH": "r.example/env"}, layer).declaration

@@ -16,7 +16,7 @@ from buildonce.dockerfile.stages import familiar_context_name
 from buildonce.oci import parse_platform
 from buildonce.project import forms
 from buildonce.project.forms import Form
-from buildonce.project.keys import PROJECT_KEYS, VARIANT_KEYS, VARIANTS
+from buildonce.project.keys import GIVEN, PROJECT_KEYS, VARIANT_KEYS, VARIANTS
 from buildonce.project.problems import ConfigurationProblem
 from buildonce.project.reference import render_reference
 from buildonce.project.schema import render_project_schema
@@ -48,7 +48,7 @@ def test_what_is_published_is_of_the_code(name: str, text: str) -> None:
 
 
 def test_every_key_is_in_the_schema() -> None:
-    assert set(SCHEMA["properties"]) == {*PROJECT_KEYS, VARIANTS}
+    assert set(SCHEMA["properties"]) == {*PROJECT_KEYS, VARIANTS, GIVEN}
     assert set(SCHEMA["properties"][VARIANTS]["additionalProperties"]["properties"]) == set(VARIANT_KEYS)
 
 
@@ -60,10 +60,12 @@ def allows(schema: dict[str, Any], value: Any) -> bool:
     known = {
         "$schema", "title", "description", "examples", "type", "pattern", "maxLength", "not", "const", "required",
         "items", "minItems", "uniqueItems", "properties", "additionalProperties", "propertyNames", "minProperties",
-        "dependentRequired",
+        "dependentRequired", "anyOf",
     }  # fmt: skip
     assert set(schema) <= known
     if "type" in schema and not isinstance(value, KINDS[schema["type"]]):
+        return False
+    if "anyOf" in schema and not any(allows(one, value) for one in schema["anyOf"]):
         return False
     if ("const" in schema and value != schema["const"]) or ("not" in schema and allows(schema["not"], value)):
         return False
@@ -95,6 +97,8 @@ def _allows_table(schema: dict[str, Any], table: dict[str, Any]) -> bool:
 
 def drawn(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Return what draws values that a schema allows."""
+    if "anyOf" in schema:
+        return st.one_of(*[drawn(one) for one in schema["anyOf"]])
     match schema.get("type"):
         case "boolean":
             found: st.SearchStrategy[Any] = st.booleans()

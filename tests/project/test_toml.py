@@ -29,6 +29,10 @@ AGENT = ""
 [contexts]
 data = "../data"
 
+[given]
+builder = "dist/{os}-{arch}"
+tools."/bin/tool" = "tool-{arch}"
+
 [variants.claude]
 args = { AGENT = "claude" }
 
@@ -56,6 +60,7 @@ def test_everything_is_read() -> None:
         tags=("{version}-{variant}",),
         default="claude",
         latest="branch main",
+        given={"builder": {"/": "dist/{os}-{arch}"}, "tools": {"/bin/tool": "tool-{arch}"}},
         variants=(
             VariantDeclaration(
                 name="claude",
@@ -82,13 +87,14 @@ def test_everything_is_read() -> None:
 
 def test_every_value_knows_its_line() -> None:
     origins = read_toml(FULL, "some/buildonce.toml").origins
+    assert origins["given", "tools"] == "some/buildonce.toml:20"
     assert origins["push",] == "some/buildonce.toml:5"
-    assert origins["variants", "claude"] == "some/buildonce.toml:18"
-    assert origins["variants", "claude", "target"] == "some/buildonce.toml:18", "from its name"
+    assert origins["variants", "claude"] == "some/buildonce.toml:22"
+    assert origins["variants", "claude", "target"] == "some/buildonce.toml:22", "from its name"
     assert origins["variants", "claude", "dockerfile"] == "some/buildonce.toml:1", "from the project"
     assert origins["variants", "claude", "args", "VERSION"] == "some/buildonce.toml:12"
-    assert origins["variants", "claude", "args", "AGENT"] == "some/buildonce.toml:19"
-    assert origins["variants", "codex", "contexts", "data"] == "some/buildonce.toml:24"
+    assert origins["variants", "claude", "args", "AGENT"] == "some/buildonce.toml:23"
+    assert origins["variants", "codex", "contexts", "data"] == "some/buildonce.toml:28"
     assert ("variants", "codex", "target") not in origins, "the last stage is a default"
     assert ("variants", "claude", "platforms") not in origins, "it has none of its own"
 

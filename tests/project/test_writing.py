@@ -40,6 +40,10 @@ def declarations(draw: st.DrawFn) -> Declaration:
         )
         for index, name in enumerate(names)
     )
+    given = st.dictionaries(
+        st.sampled_from(["builder", "a.b"]),
+        st.sampled_from([{"/": "dist/{os}-{arch}"}, {"/out/app": "dist/app", "/ü x": "d"}, {"/": "a", "/b": "c"}]),
+    )
     place: dict[str, Any] = draw(st.sampled_from([{}, {"push": "r.example/{variant}"}, {"output": "oci:out"}]))
     return Declaration(
         variants=variants,
@@ -53,6 +57,7 @@ def declarations(draw: st.DrawFn) -> Declaration:
         tags=draw(_TAGS),
         default=draw(st.sampled_from([None, *names])),
         latest=draw(st.sampled_from([None, "never", "release", "branch main"])),
+        given=draw(given),
         **place,
     )
 

@@ -36,7 +36,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
     Without ``variants``, every final stage of the ``dockerfiles`` is one, built with ``context``, ``args`` and
     ``contexts``; declared variants have these themselves. ``default`` names the variant that also gets the tags without
     its name in them; ``latest`` is the rule under which the tag `latest` is moved: ``never``, ``always``, ``release``
-    or ``branch NAME``.
+    or ``branch NAME``. ``given`` has the files that were made elsewhere, by the stage that would make them: patterns of
+    paths on disk by the place in the stage, ``/`` for a folder with all files of the stage.
     """
 
     variants: tuple[VariantDeclaration, ...] = ()
@@ -52,3 +53,4 @@ class Declaration(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     default: str | None = None
     latest: str | None = None
+    given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -130,6 +130,10 @@ def _about_variant(text: str) -> str | None:
     return f"call it `{lower}`: the name is part of tags and repositories" if lower else None
 
 
+def _about_place(text: str) -> str | None:
+    return f"did you mean `/{text.removeprefix('./')}`?"
+
+
 def _about_rule(text: str) -> str | None:
     return did_you_mean(text, ("never", "always", "release")) or (
         f"did you mean `branch {text}`?" if re.fullmatch(r"[A-Za-z0-9._/-]+", text) else None
@@ -218,4 +222,23 @@ CONTEXT_VALUE = Form(
     pattern=_ANY,
     help="it is a folder, docker-image://REFERENCE, oci-layout://PATH, a Git repository or a URL",
     example="../data",
+)
+GIVEN_STAGE = Form(
+    noun="the name of a stage",
+    pattern=r"[a-z][a-z0-9_.-]*",
+    help="it is the name that `FROM ... AS name` gives it, in lower case",
+    example="builder",
+)
+GIVEN_PLACE = Form(
+    noun="a path in a stage",
+    pattern=r"/[^\u0000]*",
+    help="write it from the root on: /out/bin/app",
+    example="/out/bin/app",
+    hint=_about_place,
+)
+GIVEN_PATH = Form(
+    noun="a path of given files",
+    pattern=r"(?:[^\u0000{}]|\{(?:os|arch|variant)\})+",
+    help="its fields are {os}, {arch} and {variant}, those of the platform",
+    example="dist/{os}-{arch}",
 )

@@ -168,3 +168,19 @@ VARIANT_KEYS: Mapping[str, Key] = MappingProxyType(
 
 VARIANTS = "variants"
 """The table of variants, by their names."""
+
+GIVEN = "given"
+"""The table of what is given for stages: a folder each, or a table of files."""
+
+GIVEN_FILES = Key(
+    name=GIVEN,
+    shape=Shape.TABLE,
+    names=forms.GIVEN_PLACE,
+    form=forms.GIVEN_PATH,
+    meaning="Files that were made elsewhere, for the stages that would make them: a folder for each stage, with the "
+    "files at their paths in the stage, or a table of files by these paths. {os} and {arch} are the platform's",
+    default="none",
+)
+
+TABLES = frozenset({VARIANTS, GIVEN})
+"""The keys of the project that have tables in them."""

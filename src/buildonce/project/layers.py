@@ -1,8 +1,8 @@
 """The layers of a configuration: a default, below the file, below the environment, below the command line.
 
-What a higher layer says counts for every variant, also for one with a value of its own in the file. Two keys are kinder
-than that: of the platforms that a variant names for itself, a higher layer chooses; arguments and named contexts are
-added one by one.
+What a higher layer says counts for every variant, also for one with a value of its own in the file. Some keys are
+kinder than that: of the platforms that a variant names for itself, a higher layer chooses; arguments, named contexts
+and given files are added one by one.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "tags": "--tag",
         "args": "--build-arg",
         "contexts": "--build-context",
+        "given": "--given",
     }
 )
 """The option of each key that has one."""
@@ -63,6 +64,9 @@ _PROJECT_FIELDS = {
     "build-platform": "build_platform",
     **{name: name for name in ("context", "platforms", "cache", "tags", "default", "latest")},
 }
+
+_ADDED = ("args", "contexts", "given")
+"""What a layer adds to, name by name."""
 
 
 class Layer(Struct, frozen=True, kw_only=True):
@@ -83,6 +87,7 @@ class Layer(Struct, frozen=True, kw_only=True):
     latest: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     origins: Mapping[str, str] = FLAGS
 
 
@@ -151,13 +156,14 @@ def lay_over(lower: Layer, upper: Layer) -> Layer:
         latest=upper.latest or lower.latest,
         args={**lower.args, **upper.args},
         contexts={**lower.contexts, **upper.contexts},
+        given={**lower.given, **upper.given},
         origins={**lower.origins, **{name: upper.origins[name] for name in _said(upper)}},
     )
 
 
 def _said(layer: Layer) -> tuple[str, ...]:
     """Return the keys that a layer says something about."""
-    fields = {**_PROJECT_FIELDS, "push": "push", "output": "output", "args": "args", "contexts": "contexts"}
+    fields = {**_PROJECT_FIELDS, "push": "push", "output": "output", **{name: name for name in _ADDED}}
     return tuple(name for name, attribute in fields.items() if getattr(layer, attribute))
 
 
@@ -179,11 +185,14 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
         variants=variants,
         args={**declaration.args, **layer.args},
         contexts={**declaration.contexts, **layer.contexts},
+        given={**declaration.given, **layer.given},
     )
     for name in _said(layer):
-        if name not in ("args", "contexts"):
+        if name not in _ADDED:
             origins[name,] = layer.origins[name]
     origins |= _each(layer, ())
+    for stage in layer.given:
+        origins["given", stage] = layer.origins["given"]
     for variant in laid.variants:
         origins |= _variant_origins(variant, layer)
     there = {path: origin for path, origin in origins.items() if _is_there(path, laid)}

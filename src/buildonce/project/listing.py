@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from buildonce.plan.secrecy import hide_credentials, looks_secret
 from buildonce.project.declaration import Declaration, VariantDeclaration
-from buildonce.project.keys import VARIANTS
+from buildonce.project.keys import GIVEN, VARIANTS
 from buildonce.project.layers import DEFAULT
 from buildonce.project.toml import Configuration, Names
 
@@ -62,6 +62,11 @@ def _project(declaration: Declaration) -> Iterator[tuple[Names, Shown]]:
     if declaration.default:
         yield ("default",), declaration.default
     yield ("latest",), declaration.latest
+    for stage, files in declaration.given.items():
+        if set(files) == {"/"}:
+            yield (GIVEN, stage), files["/"]
+        else:
+            yield from (((GIVEN, stage, place), path) for place, path in files.items())
 
 
 def _variant(variant: VariantDeclaration) -> Iterator[tuple[Names, Shown]]:
@@ -88,5 +93,5 @@ def _setting(path: Names, value: Shown, origins: Mapping[Names, str]) -> Setting
     is_secret = len(path) > 1 and path[-2] == "args" and looks_secret(path[-1])
     if isinstance(value, str):
         value = hide_credentials(value)
-    origin = origins.get(path, DEFAULT)
+    origin = origins.get(path[:2] if path[0] == GIVEN else path, DEFAULT)
     return Setting(key=dotted(path), value=None if is_secret else value, origin=origin, is_secret=is_secret)

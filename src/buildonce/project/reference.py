@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from buildonce.project.keys import FILE_NAME, PROJECT_KEYS, VARIANT_KEYS, Key, Shape
+from buildonce.project.forms import GIVEN_STAGE
+from buildonce.project.keys import FILE_NAME, GIVEN, GIVEN_FILES, PROJECT_KEYS, VARIANT_KEYS, Key, Shape
 from buildonce.project.layers import FLAGS, VARIABLES
 
 
@@ -28,6 +29,12 @@ def render_reference() -> str:
         "has the project's and its own. The environment and the command line count for every variant.",
         "",
         *_rows(VARIANT_KEYS.values(), with_layers=False),
+        "",
+        "## What is given",
+        "",
+        f"`[given]` (`{FLAGS[GIVEN]}`) has the name of a stage and a folder on each line, such as",
+        f'`{GIVEN_STAGE.example} = "{GIVEN_FILES.form.example}"`; or `[given.STAGE]` has files by their paths in it.',
+        f"{GIVEN_FILES.meaning}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from buildonce.project.forms import VARIANT_NAME, Form
-from buildonce.project.keys import PROJECT_KEYS, VARIANT_KEYS, VARIANTS, Key, Shape
+from buildonce.project.forms import GIVEN_STAGE, VARIANT_NAME, Form
+from buildonce.project.keys import GIVEN, GIVEN_FILES, PROJECT_KEYS, VARIANT_KEYS, VARIANTS, Key, Shape
 from buildonce.project.templates import LATEST
 
 Schema = dict[str, Any]
@@ -25,11 +25,21 @@ def render_project_schema() -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "buildonce.toml",
-        **_table(PROJECT_KEYS, {VARIANTS: variants}),
+        **_table(PROJECT_KEYS, {VARIANTS: variants, GIVEN: _given()}),
         "dependentRequired": {"target": [VARIANTS]},
         "not": {"required": ["output", "push"]},
     }
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _given() -> Schema:
+    files = _value(GIVEN_FILES)
+    return {
+        "description": files.pop("description"),
+        "type": "object",
+        "propertyNames": _string(GIVEN_STAGE),
+        "additionalProperties": {"anyOf": [_string(GIVEN_FILES.form), {**files, "minProperties": 1}]},
+    }
 
 
 def _table(keys: Mapping[str, Key], others: Mapping[str, Schema] | None = None) -> Schema:

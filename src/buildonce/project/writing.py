@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from buildonce.project.declaration import Declaration, VariantDeclaration
-from buildonce.project.keys import CONTEXT, DOCKERFILE, VARIANTS
+from buildonce.project.keys import CONTEXT, DOCKERFILE, GIVEN, VARIANTS
 from buildonce.project.listing import dotted
 
 
@@ -58,6 +58,7 @@ def render_toml(declaration: Declaration) -> str:
         ["# What buildonce builds, and where it goes. `buildonce config --show-origin` says what counts."],
         list(_project(declaration)),
         *(list(_table((key,), values)) for key, values in _tables(declaration.args, declaration.contexts)),
+        list(_given(declaration.given)),
         *(list(_variant(variant, declaration)) for variant in declaration.variants),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -101,6 +102,16 @@ def _table(path: tuple[str, ...], values: Mapping[str, str]) -> Iterator[str]:
         yield f"[{dotted(path)}]"
         for name, value in values.items():
             yield _line(name, value)
+
+
+def _given(given: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    if given:
+        yield f"[{GIVEN}]"
+    for stage, files in given.items():
+        if set(files) == {"/"}:
+            yield _line(stage, files["/"])
+        else:
+            yield from (f"{dotted((stage, place))} = {_quoted(path)}" for place, path in files.items())
 
 
 def _variant(variant: VariantDeclaration, declaration: Declaration) -> Iterator[str]:
