@@ -12,10 +12,10 @@ from pathlib import Path
 from buildonce.cli.options import Asked, parse_build_args, split_commas
 from buildonce.errors import UsageError
 from buildonce.oci import parse_platform
+from buildonce.project.file_kinds import kind_of
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.loading import load_declaration
 from buildonce.project.toml import Configuration
-from buildonce.run.drafting import find_declared, kind_of
 from buildonce.run.project import OWN_FOLDER
 
 
@@ -40,6 +40,8 @@ async def _read(files: Sequence[Path], folder: Path, environment: Mapping[str, s
         if len(files) > 1:
             raise UsageError(f"{', '.join(map(str, files))} are not merged", help="name one file with -f")
         return load_declaration(folder, files[0])
+    from buildonce.run.drafting import find_declared
+
     found = await find_declared(folder, files, environment)
     return Configuration(file=found.source, declaration=found.declaration)
 

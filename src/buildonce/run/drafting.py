@@ -13,6 +13,7 @@ from buildonce.errors import UsageError
 from buildonce.oci import Platform
 from buildonce.plan.variants import default_variants
 from buildonce.project.declaration import Declaration, VariantDeclaration
+from buildonce.project.file_kinds import kind_of
 from buildonce.run.bake_files import find_bake_files, load_bake
 from buildonce.run.compose_files import find_compose_file, load_compose
 from buildonce.run.project import FileOrder, load_files
@@ -71,15 +72,6 @@ def _find_dockerfiles(folder: Path) -> Sequence[Path]:
     """Return the names of the Dockerfiles in a folder."""
     names = {Path(path.name) for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file()}
     return sorted(name for name in names if name.suffix != ".dockerignore")
-
-
-def kind_of(file: Path) -> str:
-    """Return what kind of file this is by its name: ``bake``, ``Compose``, ``toml`` or ``Dockerfile``."""
-    if file.suffix == ".toml":
-        return "toml"
-    if file.suffix in (".hcl", ".json"):
-        return "bake"
-    return "Compose" if file.suffix in (".yaml", ".yml") else "Dockerfile"
 
 
 def _listed(files: Sequence[Path]) -> str:
