@@ -48,8 +48,7 @@ def find_wrong(form: Form, text: str, name: str) -> Wrong | None:
     if re.fullmatch(form.pattern, text):
         return None
     hint = form.hint(text) if form.hint else None
-    shown = text if text.isprintable() else ascii(text)[1:-1]
-    return Wrong(message=f"`{shown}` is not {form.noun}", help=hint or form.help)
+    return Wrong(message=f"`{text}` is not {form.noun}", help=hint or form.help)
 
 
 _ANY = r"[^\u0000]+"

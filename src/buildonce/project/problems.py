@@ -62,18 +62,19 @@ class Page:
         notes: tuple[str, ...] = (),
         help: str | None = None,  # noqa: A002
     ) -> None:
-        """Add a finding."""
+        """Add a finding. Nothing in the file becomes a command to a terminal."""
+        source = self._lines[place.line - 1] if place.line <= len(self._lines) else ""
         found = Diagnostic(
             code=ConfigurationError.code,
-            message=message,
+            message=_printable(message),
             path=self.path,
             line=place.line,
             column=place.column,
             width=place.width,
-            source=self._lines[place.line - 1] if place.line <= len(self._lines) else "",
+            source="".join(one if one.isprintable() or one == "\t" else "?" for one in source),
             label=label,
             notes=notes,
-            help=help,
+            help=_printable(help) if help else None,
         )
         self._findings.append(found)
 
@@ -86,6 +87,10 @@ class Page:
         while path and path not in self._places:
             path = path[:-1]
         return self._places.get(path) or Entry(path=(), key=_TOP, value=_TOP)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 _TOP = Place(line=1, column=1, width=1)
