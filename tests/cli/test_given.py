@@ -50,6 +50,24 @@ def test_variants_are_shipped_without_an_engine_and_without_the_builder_image(gi
     assert digests(call("build", "--json", BOTH, GIVEN).out) == digests(first.out)
 
 
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "[given]\nbuilder = 'dist/{os}-{arch}'\n",
+        (
+            "[given.builder]\n'/build/app' = 'dist/{os}-{arch}/build/app'\n"
+            "'/build/share' = 'dist/{os}-{arch}/build/share'\n"
+        ),
+    ],
+)
+def test_what_is_given_may_stand_in_the_file(given: Path, call: Call, declared: str) -> None:
+    before = digests(call("build", "--json", BOTH, GIVEN).out)
+    (given / "buildonce.toml").write_text(declared)
+    ran = call("build", "--json", BOTH)
+    assert ran.code == 0, ran.err
+    assert digests(ran.out) == before
+
+
 def test_the_same_files_in_another_checkout_are_the_same_images(given: Path, call: Call) -> None:
     before = digests(call("build", "--json", BOTH, GIVEN).out)
     app = given / "dist" / "linux-arm64" / "build" / "app"

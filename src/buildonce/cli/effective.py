@@ -9,7 +9,7 @@ from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 
-from buildonce.cli.options import Asked, parse_build_args, split_commas
+from buildonce.cli.options import Asked, parse_build_args, parse_given, split_commas
 from buildonce.errors import UsageError
 from buildonce.oci import parse_platform
 from buildonce.project.file_kinds import kind_of
@@ -84,6 +84,7 @@ def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
         tags=asked.tags,
         args=parse_build_args(asked.build_args, environment),
         contexts=_pairs(asked.build_contexts),
+        given={stage: {"/": path} for stage, path in parse_given(asked.given).items()},
     )
 
 

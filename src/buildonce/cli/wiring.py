@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from buildonce.cli.effective import effective_configuration, own_folder
-from buildonce.cli.options import Asked, parse_given, split_commas
+from buildonce.cli.options import Asked, split_commas
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
@@ -86,9 +86,8 @@ async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
     else:
         project = load_files(_orders(asked, configuration, folder or Path()), memory)
     platforms = tuple(sorted({parse_platform(text) for text in declaration.platforms}))
-    patterns = parse_given(asked.given)
     needed = {*platforms, *(platform for one in declared for platform in one.platforms)}
-    given = {stage: open_given({"/": path}, folder or Path(), sorted(needed)) for stage, path in patterns.items()}
+    given = {stage: open_given(files, folder or Path(), sorted(needed)) for stage, files in declaration.given.items()}
     request = Request(
         files=tuple(replace(file, given=given) for file in project.files),
         platforms=platforms,
