@@ -1,4 +1,4 @@
-"""[io] A Buildah to build with: the machine's own, else a current one of Debian's, with settings of its own.
+"""[io] A Buildah to build with: a current one of Debian's, on other systems the machine's own; with its own settings.
 
 A program from a newer Debian wants a newer C library: it is given one, and told where its libraries are.
 """
@@ -35,7 +35,7 @@ class Installed:
 
 
 def set_up(host: Host, folder: Path) -> Installed:
-    """Return a Buildah whose storage is in ``folder``, and which knows the host's registry."""
+    """Return a Buildah that runs as this user, with a storage that nobody else uses in ``folder``."""
     return _configured(host, folder, find_programs())
 
 
@@ -46,7 +46,8 @@ def _configured(host: Host, folder: Path, tools: Path) -> Installed:
     policy = {"default": [{"type": "insecureAcceptAnything"}]}
     (settings / ".config" / "containers" / "policy.json").write_text(json.dumps(policy))
     (settings / "registries.conf").write_text(_registries(host.registry))
-    (settings / "containers.conf").write_text(_limits() + f'[engine]\nhelper_binaries_dir = ["{tools}"]\n')
+    helpers = f'[engine]\nhelper_binaries_dir = ["{tools}"]\n' if (tools / "netavark").exists() else ""
+    (settings / "containers.conf").write_text(_limits() + helpers)
     storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
     (settings / "storage.conf").write_text(storage)
     own = {
@@ -65,11 +66,12 @@ def _configured(host: Host, folder: Path, tools: Path) -> Installed:
 def set_up_rootless(host: Host, folder: Path) -> Installed:
     """Return a Buildah that runs as a user of no rights, who exists for it alone and has a range of numbers."""
     folder.chmod(0o755)
-    tools = folder / "tools"
-    shutil.copytree(find_programs(), tools, symlinks=True)
-    _patch(tools, tools)
-    for name in ("newuidmap", "newgidmap"):
-        (tools / name).chmod(0o4755)
+    tools = find_programs()
+    if machine.debian_codename():  # they may lie in a home that is closed to others
+        tools = Path(shutil.copytree(tools, folder / "tools", symlinks=True))
+        _patch(tools, tools)
+        for name in ("newuidmap", "newgidmap"):
+            (tools / name).chmod(0o4755)
     installed = _configured(host, folder, tools)
     home = installed.environment["HOME"]
     (folder / "passwd").write_text(f"{Path('/etc/passwd').read_text()}{_USER}:x:{_NUMBER}:{_NUMBER}::{home}:/bin/sh\n")
@@ -77,7 +79,7 @@ def set_up_rootless(host: Host, folder: Path) -> Installed:
     (folder / "range").write_text(f"{_USER}:{2 * _NUMBER}:65536\n")
     (folder / "bin").mkdir()
     wrapper = folder / "bin" / "buildah"
-    wrapper.write_text(_WRAPPER.format(folder=folder, number=_NUMBER))
+    wrapper.write_text(_WRAPPER.format(folder=folder, number=_NUMBER, program=installed.program))
     wrapper.chmod(0o755)
     subprocess.run(["chown", "-R", f"{_NUMBER}:{_NUMBER}", home], check=True)
     of_root = ("CONTAINERS_STORAGE_CONF", "DOCKER_CONFIG")
@@ -98,7 +100,7 @@ done
 mount --bind {folder}/passwd /etc/passwd && mount --bind {folder}/group /etc/group || exit
 mount --bind {folder}/range /etc/subuid && mount --bind {folder}/range /etc/subgid || exit
 cd {folder}
-exec setpriv --reuid={number} --regid={number} --clear-groups {folder}/tools/buildah "$@"
+exec setpriv --reuid={number} --regid={number} --clear-groups {program} "$@"
 """
 
 
@@ -106,7 +108,7 @@ def take_down(folder: Path) -> None:
     """Remove a storage, with what is mounted in it."""
     mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for place in sorted((place for place in mounted if place.startswith(f"{folder}/")), reverse=True):
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", "--lazy", place], check=True)
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
@@ -125,6 +127,10 @@ def _limits() -> str:
 
 def find_programs() -> Path:
     """Return a folder with Buildah and what it calls."""
+    if not machine.debian_codename():
+        own = shutil.which("buildah")
+        assert own, "there is no buildah on this machine"
+        return Path(own).parent
     context = Context(folders=locate(os.environ, Path.home()), runner=process.run, say=lambda _: None)
     target = context.folders.tools / f"buildah-{_SUITE}"
     if not target.exists():

@@ -165,7 +165,7 @@ async def test_nothing_is_left_of_a_build_that_fails_or_is_cancelled(
     watched = await find_engine(buildah.environment, lambda event: begun.set() if "RUN" in str(event) else None)
     job = make_job(tmp_path / "b", dockerfile=f"FROM {BUSYBOX}\nRUN sleep 77\n", contexts=CONTEXTS)
     running = asyncio.create_task(watched.build(job))
-    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(begun.wait(), 120)
     await asyncio.sleep(0.5)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
