@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -181,3 +183,37 @@ def test_what_is_no_record_is_said(content: bytes) -> None:
 
 def test_repositories_are_named_as_they_are_opened() -> None:
     assert str(parse_repository("registry.example/acme/a")) == str(Repository("registry.example", "acme/a"))
+
+
+@pytest.mark.parametrize("end", ["done", "dropped"])
+async def test_a_run_that_ends_well_is_never_taken_for_one_that_was_interrupted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    record = await shop.stage(release(*VARIANTS))
+    targets = tuple(record.targets.values())
+    entry = shop.journal.begin(record)
+    seen: list[Path | None] = []
+
+    def close(file: int) -> None:
+        monkeypatch.undo()
+        os.close(file)
+        seen.append(shop.journal.unfinished(targets))
+
+    monkeypatch.setattr(os, "close", close)
+    getattr(entry, end)()
+    assert seen == [None]
+
+
+async def test_a_run_that_ends_between_two_looks_of_another_was_not_interrupted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await shop.stage(release(*VARIANTS))
+    entry = shop.journal.begin(record)
+
+    def flock(file: int, how: int) -> None:
+        monkeypatch.undo()
+        entry.done()
+        fcntl.flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert shop.journal.unfinished(record.targets.values()) is None

@@ -28,12 +28,13 @@ class Entry:
 
     def done(self) -> None:
         """Note that all tags of the release have moved, so that no interrupted one to these stores matters any more."""
-        self.close()
+        self.dropped()
         for path in self._journal.interrupted(self._targets):
             path.unlink(missing_ok=True)
 
     def dropped(self) -> None:
         """Note that no tag of the release has moved after all."""
+        # Never there without its lock: another run would take this one for interrupted.
         self._path.unlink(missing_ok=True)
         self.close()
 
@@ -100,7 +101,16 @@ def _is_held(path: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return False  # without locks, a release that goes on looks like one that was interrupted
+    else:
+        return not _is_at(path, file)  # its run ended well between the two looks
     finally:
         os.close(file)
-    return False
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Say whether an open file is still the one at ``path``."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
