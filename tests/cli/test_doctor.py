@@ -144,7 +144,8 @@ async def test_an_old_buildah_is_too_old(environment: dict[str, str]) -> None:
 
 
 def test_emulators_are_named_by_the_kernels_registrations(tmp_path: Path) -> None:
-    (tmp_path / "qemu-aarch64").write_text("enabled\ninterpreter /usr/bin/qemu-aarch64-static\n")
-    (tmp_path / "own-qemu-s390x").write_text("disabled\n")
+    (tmp_path / "any-name").write_text("enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: OCF\n")
+    (tmp_path / "qemu-s390x").write_text("disabled\ninterpreter /usr/bin/qemu-s390x\n")
+    (tmp_path / "python3.11").write_text("enabled\ninterpreter /usr/bin/python3.11\n")
     (tmp_path / "status").write_text("enabled\n")
     assert list(emulated_platforms(tmp_path)) == ["aarch64"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import encode
@@ -105,6 +106,13 @@ def test_every_use_of_what_is_missing_is_named(tmp_path: Path) -> None:
         "  = note: images/Dockerfile:6:6: COPY --parents c /\n"
         "help: build it with Buildah 1.40 or newer, or BuildKit (BUILDONCE_ENGINE=buildx)"
     )
+
+
+def test_a_line_that_the_users_file_does_not_have_is_not_named(tmp_path: Path) -> None:
+    job = make_job(tmp_path, dockerfile="FROM image AS b\nFROM scratch\nCOPY --from=b --parents /a /\n")
+    with pytest.raises(EngineUnavailable) as caught:
+        require(buildah_traits((1, 39)), replace(job, own_lines=1), needs_of(job))
+    assert caught.value.notes == ("a copy in images/Dockerfile takes its files from this stage with `COPY --parents`",)
 
 
 def test_no_newer_version_is_promised_for_what_none_has(tmp_path: Path) -> None:

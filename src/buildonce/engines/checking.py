@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _PATIENCE = 15.0
 _NOT_NEEDED = "cores and bases that the cache has need no engine"
 _CONTAINERD = "io.containerd.snapshotter"
 _EMULATORS = Path("/proc/sys/fs/binfmt_misc")
+_EMULATOR = re.compile(r"^enabled\ninterpreter \S*/qemu-(\w+)")
+"""The beginning of what the kernel says of a registration."""
 
 
 async def check_engine(environment: Mapping[str, str]) -> Findings:
@@ -68,10 +71,11 @@ async def _check_buildah(kind: EngineKind, command: Sequence[str], environment: 
     traits = buildah_traits(version, podman=kind is EngineKind.PODMAN)
     isolation = environment.get("BUILDAH_ISOLATION")
     seen = ", ".join((traits.name, *((f"isolation `{isolation}`",) if isolation else ())))
-    platforms = ", ".join(emulated_platforms(_EMULATORS)) or "this machine's own alone"
+    emulated = ", ".join(emulated_platforms(_EMULATORS))
+    others = Answer.YES if emulated else Answer.NO
     return [
         Check(subject="engine", answer=Answer.YES, seen=seen, meaning=f"{SETTING}={kind.value} builds with it"),
-        Check(subject="other platforms", answer=Answer.YES, seen=platforms, meaning="by emulation"),
+        Check(subject="other platforms", answer=others, seen=emulated, meaning="what QEMU is registered for"),
         _check_features(traits),
     ]
 
@@ -84,11 +88,11 @@ def _check_features(traits: EngineTraits) -> Check:
 
 
 def emulated_platforms(folder: Path) -> Iterator[str]:
-    """Yield the platforms whose programs the kernel hands to QEMU, by the names of its registrations."""
+    """Yield the machines whose programs the kernel hands to QEMU, as QEMU calls them."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        name = path.name.rpartition("qemu-")[2]
-        if name != path.name and path.read_text().startswith("enabled"):
-            yield name
+        found = _EMULATOR.search(path.read_text()) if path.name not in ("register", "status") else None
+        if found:
+            yield found[1]
 
 
 async def _check_store(environment: Mapping[str, str]) -> Check:

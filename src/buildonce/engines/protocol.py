@@ -17,10 +17,11 @@ class BuildJob(Struct, frozen=True, kw_only=True):
 
     ``dockerfile`` and ``ignore`` are texts (of a derived Dockerfile and its ignore file), ``named_contexts`` maps a
     stage's or image's name to what replaces it (``docker-image://...``, ``oci-layout://...``). ``output`` is an empty
-    folder for what is made; ``compress`` says whether an image's layers are compressed. ``path`` is how messages name
-    the Dockerfile, whose lines stand where they do in the user's. ``known_layers`` are the diff IDs of layers that are
-    at hand elsewhere: they may stay uncompressed. ``known_history`` says how many entries of the image's history are of
-    the external image that it is built on.
+    folder for what is made; ``compress`` says whether an image's layers are compressed.
+
+    ``path`` is how messages name the Dockerfile, whose first ``own_lines`` lines stand where they do in the user's.
+    ``known_layers`` are the diff IDs of layers that are at hand elsewhere: they may stay uncompressed.
+    ``known_history`` says how many entries of the image's history are of the external image that it is built on.
     """
 
     activity: Activity
@@ -35,6 +36,7 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     named_contexts: Mapping[str, str] = field(default_factory=dict)
     compress: bool = True
     path: str = "Dockerfile"
+    own_lines: int = 1_000_000
     known_layers: frozenset[str] = frozenset()
     known_history: int = 0
 

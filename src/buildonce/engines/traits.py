@@ -90,9 +90,15 @@ def require(traits: EngineTraits, job: BuildJob, needs: Sequence[Need]) -> None:
     names = " and ".join(dict.fromkeys(need.feature.value for need in missing))
     raise EngineUnavailable(
         f"{traits.name} cannot {job.activity.value} {job.node}: it does not have {names} as BuildKit has it",
-        notes=tuple(f"{job.path}:{need.place.line}:{need.place.column}: {need.text.strip()}" for need in missing),
+        notes=tuple(_note(job, need) for need in missing),
         help=_help(missing),
     )
+
+
+def _note(job: BuildJob, need: Need) -> str:
+    if need.place.line > job.own_lines:
+        return f"a copy in {job.path} takes its files from this stage with {need.feature.value}"
+    return f"{job.path}:{need.place.line}:{need.place.column}: {need.text.strip()}"
 
 
 def _help(missing: Sequence[Need]) -> str:
