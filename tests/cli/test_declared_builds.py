@@ -63,7 +63,9 @@ def test_options_go_before_the_file(declared: Path, call: Call) -> None:
     whole = images(call("build", "--json").out)
     named = images(call("build", "--json", "two").out)
     assert named == {("two", "linux/arm64"): whole["two", "linux/arm64"]}
-    narrowed = images(call("build", "--json", "--platform=linux/amd64").out)
+    ran = call("build", "--json", "--platform=linux/amd64")
+    narrowed = images(ran.out)
+    assert "variant `two` is left out: it is not declared for linux/amd64" in ran.err
     assert narrowed.keys() == {("one", "linux/amd64"), ("three", "linux/amd64")}
     same = images(call("build", "--json", "--build-arg=NAME=all", "two", "one").out)
     assert same["two", "linux/arm64"] == same["one", "linux/arm64"] == whole["one", "linux/arm64"]

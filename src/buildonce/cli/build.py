@@ -164,12 +164,14 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
         source_date_epoch,
         surroundings,
         variant_tags,
+        warn_of_left_out,
     )
     from buildonce.events import Warned
     from buildonce.run.building import Options, build_project
     from buildonce.run.planned import plan_project
 
     wanted = await open_wanted(asked)
+    warn_of_left_out(wanted, emit)
     if how.load:
         check_loadable(wanted.request)
     places = find_places(wanted, asked)

@@ -51,12 +51,13 @@ def show_plan(asked: Asked, *, as_json: bool, record: Path | None = None, reprov
 async def _inspect(asked: Asked, emit: Emit, record: Path | None, *, reprove: bool) -> Inspection:
     import asyncio
 
-    from buildonce.cli.wiring import find_places, open_wanted, surroundings
+    from buildonce.cli.wiring import find_places, open_wanted, surroundings, warn_of_left_out
     from buildonce.run.explaining import write_record
     from buildonce.run.inspection import inspect_plan
     from buildonce.run.planned import plan_project
 
     wanted = await open_wanted(asked)
+    warn_of_left_out(wanted, emit)
     async with surroundings(find_places(wanted, asked), emit) as around:
         planned = await plan_project(
             wanted.project, wanted.request, open_repository=around.open_repository, state=around.state

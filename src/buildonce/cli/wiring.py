@@ -111,6 +111,13 @@ def _orders(asked: Asked, configuration: Configuration, folder: Path) -> Sequenc
     ]
 
 
+def warn_of_left_out(wanted: Wanted, emit: Emit) -> None:
+    """Say which declared variants are for none of the platforms that are asked for."""
+    platforms = ", ".join(wanted.declaration.platforms)
+    for variant in wanted.configuration.left_out:
+        emit(Warned(message=f"variant `{variant.name}` is left out: it is not declared for {platforms}"))
+
+
 def own_platform() -> Platform:
     """Return the platform of this machine, as Docker has it."""
     return parse_platform(f"linux/{host.machine()}")
