@@ -81,6 +81,18 @@ def test_the_same_files_in_another_checkout_are_the_same_images(given: Path, cal
     assert digests(call("build", "--json", BOTH, GIVEN).out) != before
 
 
+def test_a_folder_that_is_a_link_is_the_folder(given: Path, call: Call) -> None:
+    before = digests(call("build", "--json", BOTH, GIVEN).out)
+    (given / "dist").rename(given / "elsewhere")
+    (given / "dist").mkdir()
+    for platform in ("linux-amd64", "linux-arm64"):
+        (given / "dist" / platform).symlink_to(given / "elsewhere" / platform)
+    assert digests(call("build", "--json", BOTH, GIVEN).out) == before
+    (given / "dist" / "linux-arm64").unlink()
+    (given / "dist" / "linux-arm64").symlink_to("nowhere")
+    assert "but not for linux/arm64" in call("build", "--json", BOTH, GIVEN).err
+
+
 def test_the_plan_says_that_the_files_are_given(given: Path, call: Call) -> None:
     ran = call("plan", BOTH, GIVEN)
     assert ran.code == 0, ran.err

@@ -36,7 +36,9 @@ class GivenFiles:
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """All files, sorted, with the places of their bytes. Raises `UsageError`, and `ContextError` for odd files."""
-        found = {entry.path: entry for place, path in sorted(self._places.items()) for entry in _read(place, path)}
+        places = sorted(self._places.items())
+        # A place that is a link stands for what it leads to; links below it stay links.
+        found = {entry.path: entry for place, path in places for entry in _read(place, path, path.stat())}
         return tuple(found[path] for path in sorted(found))
 
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
@@ -86,7 +88,7 @@ def open_given(
     found = {}
     for platform in platforms:
         places = {place: folder / expand_pattern(pattern, platform) for place, pattern in patterns.items()}
-        missing = sorted(str(path) for path in places.values() if not os.path.lexists(path))
+        missing = sorted(str(path) for path in places.values() if not path.exists())
         if len(missing) == len(places):
             continue
         if missing:
@@ -109,15 +111,14 @@ def expand_pattern(pattern: str, platform: Platform) -> str:
         ) from error
 
 
-def _read(place: str, path: Path) -> Iterator[Entry]:
+def _read(place: str, path: Path, state: os.stat_result) -> Iterator[Entry]:
     """Yield the entry for a file at its place in the stage, and all below it."""
-    state = path.lstat()
     inside = posixpath.normpath(f"/{place}").strip("/")
     if stat.S_ISDIR(state.st_mode):
         if inside:
             yield Entry(path=inside, type=EntryType.DIRECTORY, mode=0o755)
         for name in sorted(os.listdir(path)):  # noqa: PTH208  names as they are
-            yield from _read(f"{inside}/{name}", path / name)
+            yield from _read(f"{inside}/{name}", path / name, (path / name).lstat())
     elif stat.S_ISLNK(state.st_mode):
         yield Entry(path=inside, type=EntryType.SYMLINK, mode=0o777, link=os.readlink(path))  # noqa: PTH115  as it is
     elif stat.S_ISREG(state.st_mode):
