@@ -136,3 +136,39 @@ def test_a_variant_that_is_not_declared_is_an_error(declared: Path, call: Call) 
     assert ran.code == 2
     assert "there is no variant `tree`" in ran.err
     assert "did you mean `--variant three`?" in ran.err
+
+
+def test_a_variant_that_is_declared_not_to_be_checked_ships_what_does_not_run(declared: Path, call: Call) -> None:
+    (declared / "file").write_text("#!/bin/nothing\n")
+    (declared / "file").chmod(0o755)
+    (declared / "Dockerfile").write_text(APP.replace("COPY file /file", "COPY --from=given /file /file"))
+    (declared / "Dockerfile").write_text("FROM scratch AS given\n" + (declared / "Dockerfile").read_text())
+    toml = '[given.given]\n"/file" = "file"\n[variants.one]\ntarget = "app"\n'
+    (declared / "buildonce.toml").write_text(toml)
+    assert "error[FIT]" in call("build").err
+    (declared / "buildonce.toml").write_text(toml + "fit-check = false\n")
+    ran = call("build")
+    assert ran.code == 0, ran.err
+
+
+def test_of_two_stages_with_one_name_the_last_is_the_target(declared: Path, call: Call) -> None:
+    (declared / "Dockerfile").write_text("FROM busybox:1 AS app\nENV A=1\nFROM busybox:1 AS app\nENV A=2\n")
+    (declared / "buildonce.toml").write_text("[variants.app]\n")
+    twice = images(call("build", "--json").out)
+    (declared / "Dockerfile").write_text("FROM busybox:1 AS app\nENV A=2\n")
+    assert images(call("build", "--json").out) == twice
+
+
+def test_images_that_cannot_run_here_are_not_loaded(declared: Path, call: Call) -> None:
+    (declared / "buildonce.toml").write_text('[variants.app]\nplatforms = ["linux/riscv64"]\n')
+    (declared / "Dockerfile").write_text("FROM scratch AS app\nENV A=1\n")
+    ran = call("build", "--load")
+    assert ran.code == 2
+    assert "--load: nothing is built for this machine's platform" in ran.err
+
+
+def test_a_time_beyond_all_forms_is_an_error(declared: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "99999999999999")
+    ran = call("build")
+    assert ran.code == 2
+    assert "later than the year 9999" in ran.err

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from buildonce.errors import ContextError
+from buildonce.run.given import GivenFiles
 from tests.cli.bases import push_bases
 from tests.cli.conftest import Call
 from tests.fakes.registry import FakeRegistry
@@ -141,6 +144,7 @@ def test_a_program_that_lost_its_executable_bit_is_named(given: Path, call: Call
         ("buidler=dist/{os}-{arch}", "a core is given for the stage `buidler`, which no Dockerfile has"),
         ("builder=dist/{platform}", "`dist/{platform}` is no path for given files"),
         ("builder=dist/{os", "`dist/{os` is no path for given files"),
+        ("builder=dist/{os:99999999999}", "`dist/{os:99999999999}` is no path for given files"),
         ("builder=dist/{os.x}", "`dist/{os.x}` is no path for given files"),
     ],
 )
@@ -171,3 +175,69 @@ def test_a_stage_that_reads_a_given_one_gets_its_files_in_its_key(
     before = key()
     (given / "dist" / "linux-amd64" / "build" / "app").write_text("another")
     assert key() != before
+
+
+UPX = """\
+FROM scratch AS deps
+COPY main /deps
+FROM busybox:1 AS builder
+COPY --from=deps /deps /deps
+COPY main /src
+RUN compile
+FROM busybox:1 AS packed
+COPY --from=builder /build/app /app
+RUN upx /app
+FROM busybox:1 AS one
+COPY --from=packed /app /bin/app
+"""
+
+
+def test_a_stage_between_a_given_one_and_a_variant_is_made_from_what_is_given(given: Path, call: Call) -> None:
+    (given / "Dockerfile").write_text(UPX)
+    (given / "main").write_text("1")
+    document = json.loads(call("plan", "--json", "--platform=linux/amd64", GIVEN).out)
+    assert {core["name"]: core["action"] for core in document["cores"]} == {"builder": "read", "packed": "compile"}
+    assert [image["variant"] for image in document["images"]] == ["one"], "what the given stage read is no variant"
+
+
+def test_a_core_that_starts_from_a_given_stage_is_refused(given: Path, call: Call) -> None:
+    text = "FROM busybox:1 AS builder\nRUN compile\nFROM builder AS stripped\nRUN strip\n"
+    (given / "Dockerfile").write_text(text + "FROM busybox:1 AS one\nCOPY --from=stripped /build/app /bin/app\n")
+    ran = call("plan", "--platform=linux/amd64", GIVEN)
+    assert ran.code == 2
+    assert "the stage `stripped` is built FROM the stage `builder`, whose files are given" in ran.err
+
+
+def test_links_in_what_is_given_are_followed_as_a_copy_follows_them(given: Path, call: Call) -> None:
+    (given / "Dockerfile").write_text(
+        "FROM scratch AS builder\nFROM busybox:1 AS one\nCOPY --from=builder /build/current/app /build/link /bin/\n"
+    )
+    build = given / "dist" / "linux-amd64" / "build"
+    (build / "v1").mkdir()
+    (build / "v1" / "app").write_text("a program")
+    (build / "current").symlink_to("v1")
+    (build / "link").symlink_to("/build/share/data")
+    (build / "round").symlink_to("round/round")
+    ran = call("build", "--json", "--platform=linux/amd64", GIVEN)
+    assert ran.code == 0, ran.err
+
+
+def test_given_files_are_those_of_today_in_a_comparison_with_a_revision(
+    given: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (given / ".gitignore").write_text("dist\n")
+    (given / "buildonce.toml").write_text('[given]\nbuilder = "dist/{os}-{arch}"\n')
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        argv = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *command]
+        subprocess.run(argv, check=True, cwd=given)
+    ran = call("explain", "--since", "HEAD", "--platform=linux/amd64")
+    assert ran.code == 0, ran.err
+
+
+def test_files_that_vanish_while_they_are_read_are_an_error_that_can_be_waited_out(tmp_path: Path) -> None:
+    (tmp_path / "app").write_text("1")
+    files = GivenFiles({"/app": tmp_path / "app"})
+    (tmp_path / "app").unlink()
+    with pytest.raises(ContextError, match="is given, and cannot be read"):
+        _ = files.entries

@@ -13,7 +13,11 @@ from buildonce.engines.protocol import Engine
 from buildonce.errors import EngineUnavailable, UsageError
 from tests.engines.jobs import write_program
 
-SAYS = {"buildah": 'echo "buildah version 1.43.2 (image-spec 1.1.1)"', "podman": "echo 1.39.3", "docker": "exit 9"}
+SAYS = {
+    "buildah": 'echo "buildah version 1.43.2 (image-spec 1.1.1)"',
+    "podman": "echo 1.39.3",
+    "docker": '[ "$2" = version ] || exit 9',
+}
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +26,9 @@ def no_system_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("buildonce.engines.programs._SYSTEM_FOLDERS", ())
 
 
-async def find(folder: Path, *programs: str, asked: str = "") -> Engine:
+async def find(folder: Path, *programs: str, asked: str = "", docker: str = SAYS["docker"]) -> Engine:
     for program in programs:
-        write_program(folder / "bin" / program, SAYS[program])
+        write_program(folder / "bin" / program, docker if program == "docker" else SAYS[program])
     environment = {"HOME": str(folder), "PATH": str(folder / "bin"), "BUILDONCE_ENGINE": asked}
     return await find_engine(environment, lambda _: None)
 
@@ -46,6 +50,20 @@ async def test_the_engine_is_the_one_asked_for_or_the_first(
     engine = await find(tmp_path, *programs, asked=asked)
     assert engine.name == name
     assert isinstance(engine, Buildx if name == "docker buildx" else Buildah)
+
+
+@pytest.mark.parametrize(
+    ("programs", "asked", "name"),
+    [
+        (("docker", "buildah"), "", "buildah 1.43.2"),
+        (("docker",), "", "docker buildx"),
+        (("docker", "buildah"), "buildx", "docker buildx"),
+    ],
+)
+async def test_a_docker_without_buildx_goes_after_the_others(
+    tmp_path: Path, programs: tuple[str, ...], asked: str, name: str
+) -> None:
+    assert (await find(tmp_path, *programs, asked=asked, docker="exit 1")).name == name
 
 
 async def test_what_was_looked_for_is_said_where_nothing_is(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from buildonce.oci import (
+    DOCKER_LAYER_GZIP,
     OCI_CONFIG,
     OCI_LAYER,
     OCI_LAYER_GZIP,
@@ -94,3 +96,11 @@ def test_nothing_changes_where_they_are_there_or_others_are(
 def test_an_image_from_scratch_has_no_layers_of_another(tmp_path: Path) -> None:
     built, manifest = LayoutStore(tmp_path), manifest_of(descriptor(OWN))
     assert with_original_layers(built, manifest, config_of(OWN), None, no_repository) == (built, manifest)
+
+
+@pytest.mark.parametrize("wrote", [PACKED, BELOW], ids=["the same bytes", "other bytes"])
+def test_types_are_those_of_the_family_that_the_engine_wrote(tmp_path: Path, wrote: bytes) -> None:
+    docker = replace(external(tmp_path), manifest=manifest_of(descriptor(PACKED, DOCKER_LAYER_GZIP)))
+    manifest = manifest_of(descriptor(wrote, OCI_LAYER_GZIP), descriptor(OWN))
+    _, found = with_original_layers(LayoutStore(tmp_path), manifest, config_of(BELOW, OWN), docker, no_repository)
+    assert found.layers == (descriptor(PACKED, OCI_LAYER_GZIP), descriptor(OWN))

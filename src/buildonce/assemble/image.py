@@ -208,7 +208,7 @@ def _finish(base: BaseImage, draft: _Draft, created: str) -> AssembledImage:
         Manifest(
             media_type=media_type,
             config=config_descriptor,
-            layers=tuple(_in_family(layer, is_docker=is_docker) for layer in draft.layers),
+            layers=tuple(in_family(layer, is_docker=is_docker) for layer in draft.layers),
         )
     )
     return AssembledImage(
@@ -219,7 +219,8 @@ def _finish(base: BaseImage, draft: _Draft, created: str) -> AssembledImage:
     )
 
 
-def _in_family(layer: Descriptor, *, is_docker: bool) -> Descriptor:
+def in_family(layer: Descriptor, *, is_docker: bool) -> Descriptor:
+    """Return a layer as a manifest of Docker's or the OCI's family has it. Raises `NotExpressible` for other types."""
     media_type = (_TO_DOCKER if is_docker else _TO_OCI).get(layer.media_type)
     if media_type is None:
         raise NotExpressible(f"the base has a layer of the type `{layer.media_type}`")

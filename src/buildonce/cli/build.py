@@ -157,12 +157,12 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
         check_loadable,
         find_places,
         keep_out_of_git,
-        known_variants,
         open_targets,
         open_wanted,
         places_of_variants,
         source_date_epoch,
         surroundings,
+        unchecked_variants,
         variant_tags,
         warn_of_left_out,
     )
@@ -172,8 +172,6 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
 
     wanted = await open_wanted(asked)
     warn_of_left_out(wanted, emit)
-    if how.load:
-        check_loadable(wanted.request)
     places = find_places(wanted, asked)
     keep_out_of_git(places, wanted, asked)
     async with surroundings(places, emit) as around:
@@ -182,6 +180,8 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
         )
         for warning in planned.plan.warnings:
             emit(Warned(message=warning))
+        if how.load:
+            check_loadable(planned.plan)
         locations = places_of_variants(places, planned.plan.variants, wanted)
         targets = open_targets(locations, around.session)
         names = {variant: str(place) for variant, place in locations.items()}
@@ -189,7 +189,7 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
             tags=variant_tags(wanted, names, asked),
             epoch=source_date_epoch(os.environ),
             may_compile=how.may_compile,
-            unchecked=known_variants(how.unchecked, planned.plan.variants, "--no-fit-check"),
+            unchecked=unchecked_variants(wanted, how.unchecked, planned.plan.variants),
             stage_only=how.stage_only,
             compression=Compression(how.compression),
             reprove=how.reprove,

@@ -20,6 +20,7 @@ from buildonce.engines.protocol import Engine
 from buildonce.errors import UsageError
 from buildonce.events import Emit, Warned
 from buildonce.oci import Platform, parse_platform
+from buildonce.plan.nodes import Plan
 from buildonce.plan.sources import Declared, Request
 from buildonce.project.declaration import Declaration
 from buildonce.project.layers import BUILD_PLATFORM
@@ -76,7 +77,10 @@ class Places(Struct, frozen=True, kw_only=True):
 
 
 async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
-    """Return what is asked for of the project in ``folder``, else in the current one. Raises `UsageError`."""
+    """Return what is asked for of the project in ``folder``, else in the current one. Raises `UsageError`.
+
+    What is given lies in the current folder all the same: it is made, and in no checkout.
+    """
     configuration = await effective_configuration(asked, folder or Path())
     declaration = configuration.declaration
     memory = state_folder(dict(os.environ)) / "contexts"
@@ -87,7 +91,7 @@ async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
         project = load_files(_orders(asked, configuration, folder or Path()), memory)
     platforms = tuple(sorted({parse_platform(text) for text in declaration.platforms}))
     needed = {*platforms, *(platform for one in declared for platform in one.platforms)}
-    given = {stage: open_given(files, folder or Path(), sorted(needed)) for stage, files in declaration.given.items()}
+    given = {stage: open_given(files, Path(), sorted(needed)) for stage, files in declaration.given.items()}
     request = Request(
         files=tuple(replace(file, given=given) for file in project.files),
         platforms=platforms,
@@ -123,9 +127,15 @@ def own_platform() -> Platform:
     return parse_platform(f"linux/{host.machine()}")
 
 
-def check_loadable(request: Request) -> None:
+def unchecked_variants(wanted: Wanted, names: Sequence[str], variants: Sequence[str]) -> frozenset[str]:
+    """Return the variants to ship even if their programs do not run: those named by the option, or so declared."""
+    declared = {variant.name for variant in wanted.declaration.variants if not variant.checks_fit}
+    return known_variants(names, variants, "--no-fit-check") | declared
+
+
+def check_loadable(plan: Plan) -> None:
     """Raise `UsageError` when nothing that is built could run on this machine."""
-    if own_platform() not in request.platforms:
+    if own_platform() not in {image.platform for image in plan.images}:
         raise UsageError(
             f"--load: nothing is built for this machine's platform, {own_platform()}",
             help=f"add {own_platform()} to --platform, or leave out --load",
@@ -258,6 +268,10 @@ def open_targets(locations: Mapping[str, LayoutLocation | Repository], session: 
     return {name: stores[place] for name, place in locations.items()}
 
 
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: later times have no form in an image's config (RFC 3339)."""
+
+
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:
     """Return SOURCE_DATE_EPOCH; raise `UsageError` unless it is a number of seconds."""
     text = environment.get("SOURCE_DATE_EPOCH")
@@ -265,6 +279,8 @@ def source_date_epoch(environment: Mapping[str, str]) -> int | None:
         return None
     if not text.isascii() or not text.isdecimal():
         raise UsageError(f"SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds since 1970")
+    if int(text) > _LAST_SECOND:
+        raise UsageError(f"SOURCE_DATE_EPOCH is `{text}`, which is later than the year 9999")
     return int(text)
 
 

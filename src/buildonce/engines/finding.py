@@ -47,15 +47,31 @@ async def find_engine(environment: Mapping[str, str], emit: Emit) -> Engine:
     there is none. buildx is not asked whether its engine answers: that takes as long as a small build.
     """
     asked = asked_engine(environment)
+    silent: Buildx | None = None
     for kind in (asked,) if asked else EngineKind:
         command = engine_command(kind, environment)
         if command is None:
             continue
         if kind is EngineKind.BUILDX:
-            return Buildx(command=command, environment=dict(environment), emit=emit)
+            buildx = Buildx(command=command, environment=dict(environment), emit=emit)
+            if asked or command[0] != "docker" or await _answers(command, environment):
+                return buildx
+            silent = buildx  # a docker without the plug-in, or another program under its name
+            continue
         traits = buildah_traits(await buildah_version(kind, command, environment), podman=kind is EngineKind.PODMAN)
         return Buildah(command=command, traits=traits, environment=dict(environment), emit=emit)
+    if silent:
+        return silent
     raise _nothing(asked)
+
+
+async def _answers(command: tuple[str, ...], environment: Mapping[str, str]) -> bool:
+    """Say whether a program is there after all."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await run_process((*command, "version"), environment=environment, on_line=lambda _: None) == 0
+    except (OSError, TimeoutError):
+        return False
 
 
 def asked_engine(environment: Mapping[str, str]) -> EngineKind | None:

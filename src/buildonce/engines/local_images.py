@@ -13,7 +13,8 @@ from buildonce.engines.process import run_process
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.oci import Digest
 
-_DONE = "Loaded image"
+_FAILED = "Error unpacking"
+"""What containerd's image store says of an image with a layer that is nowhere, and then ends with status 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class LocalImages:
                 lines=tuple(lines),
                 help="start Docker, or point DOCKER_HOST at a running one; what was shipped is complete",
             )
-        return all(line.startswith(_DONE) for line in lines if line.strip())
+        return not any(_FAILED in line for line in lines)
 
     async def _docker(self, *arguments: str) -> tuple[int, list[str]]:
         lines: list[str] = []

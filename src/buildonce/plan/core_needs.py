@@ -46,16 +46,22 @@ class Cores:
                 self._take_one(plan, stage, platform, plan.key(source))
 
     def _split_shared(self) -> None:
-        """Make a core of every stage that several cores read, so that it is built once and not inside each of them."""
+        """Make a core of every stage that several cores read, so that it is built once and not inside each of them.
+
+        And of one that is given, with all on the way to it: an engine that built it would compile what is given.
+        """
         while True:
             readers: dict[Key, list[tuple[FilePlan, int, Platform]]] = {}
+            given: set[Key] = set()
             for need in self._needs.values():
                 plan, stage, platform = need.representative
                 for source in plan.reads(stage):
                     if plan.is_alias(source) and plan.key(source) not in self._needs:
                         continue
                     readers.setdefault(plan.key(source), []).append((plan, stage, platform))
-            shared = {key for key, found in readers.items() if len(found) > 1 or key in self._needs}
+                    if plan.leads_to_given(source):
+                        given.add(plan.key(source))
+            shared = given | {key for key, found in readers.items() if len(found) > 1 or key in self._needs}
             before = {key: frozenset(need.paths) for key, need in self._needs.items()}
             for key in shared:
                 for plan, stage, platform in readers[key]:

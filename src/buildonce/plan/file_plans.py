@@ -75,6 +75,11 @@ class FilePlan:
         """Whether the user brings a stage's files."""
         return self.graph.stages[stage].name in self._given
 
+    def leads_to_given(self, stage: int) -> bool:
+        """Whether a stage's files are given, or made from such files."""
+        members = reachable(self.graph, self.graph.stages[stage])
+        return bool(self._given) and any(self.is_given(member.index) for member in members)
+
     def platform(self, stage: int) -> Platform:
         """The platform that a stage's instructions run on."""
         return self.graph.stages[stage].platform

@@ -18,7 +18,7 @@ from buildonce.dockerfile.stages import StageGraph, chain
 from buildonce.dockerfile.syntax import Dockerfile, From, Span, Stage, TypedInstruction
 from buildonce.errors import UsageError
 from buildonce.oci import Platform
-from buildonce.plan.nodes import CoreNode, ImageNode, Plan
+from buildonce.plan.nodes import CoreNode, Plan
 from buildonce.plan.sources import FolderContext, Request, SourceFile
 
 _Placed = TypeVar("_Placed", From, TypedInstruction)
@@ -67,7 +67,11 @@ def check_given_cores(plan: Plan, request: Request, graphs: Mapping[tuple[int, P
     """Raise `UsageError` for images that need more of a given core than its files, or files that it has not."""
     for image in plan.images:
         graph = graphs[image.file, image.platform]
-        _refuse_base(image, graph, request.files[image.file].given)
+        _refuse_base(f"variant `{image.variant}`", graph, image.stage, request.files[image.file].given)
+    for node in plan.cores.values():
+        if not node.given:
+            graph = graphs[node.file, node.target]
+            _refuse_base(f"the stage `{node.name}`", graph, node.stage, request.files[node.file].given)
     problems = [problem for node in plan.cores.values() if node.given for problem in _lacks(node, request)]
     if problems:
         raise UsageError(
@@ -76,22 +80,23 @@ def check_given_cores(plan: Plan, request: Request, graphs: Mapping[tuple[int, P
         )
 
 
-def _refuse_base(image: ImageNode, graph: StageGraph, given: Collection[str]) -> None:
-    for one in chain(graph, graph.stages[image.stage]):
+def _refuse_base(what: str, graph: StageGraph, stage: int, given: Collection[str]) -> None:
+    for one in chain(graph, graph.stages[stage]):
         if one.name in given:
             raise UsageError(
-                f"variant `{image.variant}` is built FROM the stage `{one.name}`, whose files are given",
+                f"{what} is built FROM the stage `{one.name}`, whose files are given",
                 notes=("a given core has files and no image, so only COPY --from can take from it",),
-                help=f"start the variant from another image, and copy from `{one.name}`",
+                help=f"start it from another image, and copy from `{one.name}`",
             )
 
 
 def _lacks(node: CoreNode, request: Request) -> Iterable[str]:
     listed = request.files[node.file].given[node.name][node.target].files((".",), ())
     paths = {"/" + one.path.strip("/") for one in listed}
+    links = {"/" + one.path.strip("/") for one in listed if one.type == "link"}
     parents = {parent for path in paths for parent in _parents(path)}
     for path in node.paths:
-        if path not in paths and path not in parents:
+        if path not in paths and path not in parents and not links.intersection(_parents(path)):
             yield f"the given core `{node}` has no `{path}`, which is copied from it"
 
 

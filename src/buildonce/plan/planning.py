@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from buildonce.dockerfile.stages import ContextSource, Source, StageGraph, StageSource, resolve_stages
-from buildonce.dockerfile.syntax import Copy
+from buildonce.dockerfile.syntax import Copy, Dockerfile
 from buildonce.oci import Platform
 from buildonce.plan.chains import Chain, ChainStep, StepKind
 from buildonce.plan.core_needs import Cores
@@ -36,16 +36,21 @@ def make_graphs(request: Request) -> Graphs:
     """Return the stage graph of each Dockerfile for each platform. Raises `DockerfileError`, and `UsageError`."""
     check_given_stages(request)
     return {
-        (number, platform): resolve_stages(
-            give_stages(file.dockerfile, file.given),
-            build_args=file.build_args,
-            target_platform=platform,
-            build_platform=request.build_platform,
-            named_contexts=_addresses(file),
-        )
+        (number, platform): _resolve(give_stages(file.dockerfile, file.given), request, number, platform)
         for number, file in enumerate(request.files)
         for platform in request.platforms_of(number)
     }
+
+
+def _resolve(dockerfile: Dockerfile, request: Request, number: int, platform: Platform) -> StageGraph:
+    file = request.files[number]
+    return resolve_stages(
+        dockerfile,
+        build_args=file.build_args,
+        target_platform=platform,
+        build_platform=request.build_platform,
+        named_contexts=_addresses(file),
+    )
 
 
 def _addresses(file: SourceFile) -> Mapping[str, str]:
@@ -61,7 +66,12 @@ def find_variants(request: Request, graphs: Graphs) -> tuple[tuple[Variant, ...]
     if request.declared:
         declared = declared_variants(request, of_files)
         return select_declared(request.variants, declared) if request.variants else declared, declared
-    defaults = default_variants(of_files, [file.folder for file in request.files], request.platforms)
+    # What a given stage was made from is read by nobody any more, and no variant for that.
+    whole = [
+        _resolve(file.dockerfile, request, number, request.platforms_of(number)[0]) if file.given else of_files[number]
+        for number, file in enumerate(request.files)
+    ]
+    defaults = default_variants(whole, [file.folder for file in request.files], request.platforms)
     wanted = select_variants(request.variants, defaults, of_files) if request.variants else defaults
     return wanted, tuple(dict.fromkeys((*defaults, *wanted)))
 

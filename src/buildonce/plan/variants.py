@@ -92,12 +92,11 @@ def declared_variants(request: Request, graphs: Sequence[StageGraph]) -> tuple[V
 
 
 def find_target(dockerfile: Dockerfile, target: str | None) -> int | None:
-    """Return the stage that a target means, as BuildKit finds it: by name in any case, by number, else the last."""
+    """Return the stage that a target means, as BuildKit finds it: the last of its name, its number, else the last."""
     if target is None:
         return len(dockerfile.stages) - 1
-    names = {stage.name: stage.index for stage in reversed(dockerfile.stages) if stage.name}
-    if target.lower() in names:
-        return names[target.lower()]
+    if found := dockerfile.find_stage(target):
+        return found.index
     number = int(target) if target.isascii() and target.isdecimal() else len(dockerfile.stages)
     return number if number < len(dockerfile.stages) else None
 

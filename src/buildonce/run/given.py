@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +24,10 @@ from buildonce.oci import Digest, Platform
 from buildonce.plan.recipes import FileInput
 
 _VERSION = b"buildonce given 1\0"
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_MOST_LINKS = 10_000
+"""How many paths are followed: links that lead into themselves have no end."""
+
 _ELF = b"\x7fELF"
 _TYPES = {EntryType.FILE: "file", EntryType.DIRECTORY: "dir", EntryType.SYMLINK: "link"}
 
@@ -38,7 +43,13 @@ class GivenFiles:
         """All files, sorted, with the places of their bytes. Raises `UsageError`, and `ContextError` for odd files."""
         places = sorted(self._places.items())
         # A place that is a link stands for what it leads to; links below it stay links.
-        found = {entry.path: entry for place, path in places for entry in _read(place, path, path.stat())}
+        try:
+            found = {entry.path: entry for place, path in places for entry in _read(place, path, path.stat())}
+        except OSError as error:
+            raise ContextError(
+                f"`{error.filename}` is given, and cannot be read: {error.strerror}",
+                help="run the command again when nothing writes there",
+            ) from error
         return tuple(found[path] for path in sorted(found))
 
     def digest(self, sources: tuple[str, ...], exclude: tuple[str, ...], *, parents: bool = False) -> Digest:
@@ -67,12 +78,13 @@ class GivenFiles:
         )
 
     def tree(self, paths: Iterable[str], epoch: int) -> Tree:
-        """Return what is at these absolute paths and on the way to them, with ``epoch`` as all times."""
-        wanted = [path.strip("/") for path in paths]
-        taken = {one.path: one for one in self.entries if any(_is_at(one.path, path) for path in wanted)}
+        """Return what is at these absolute paths, on the way to them and where links lead; all times are ``epoch``."""
+        known = {one.path: one for one in self.entries}
+        wanted = _followed([path.strip("/") for path in paths], known)
+        taken = {path: one for path, one in known.items() if any(_is_at(path, place) for place in wanted)}
         for path in list(taken):
             for parent in _parents(path):
-                taken.setdefault(parent, Entry(path=parent, type=EntryType.DIRECTORY, mode=0o755))
+                taken.setdefault(parent, known.get(parent) or _folder(parent))
         return Tree({path: _timed(taken[path], epoch) for path in sorted(taken)})
 
 
@@ -103,12 +115,9 @@ def open_given(
 def expand_pattern(pattern: str, platform: Platform) -> str:
     """Return a path with a platform's values in it. Raises `UsageError` for an unknown field."""
     values = {"os": platform.os, "arch": platform.architecture, "variant": platform.variant or ""}
-    try:
-        return pattern.format_map(values)
-    except (KeyError, ValueError, IndexError, AttributeError) as error:
-        raise UsageError(
-            f"`{pattern}` is no path for given files", help="its fields are {os}, {arch} and {variant}"
-        ) from error
+    if set("{}") & set(_FIELD.sub("", pattern)) or not values.keys() >= set(_FIELD.findall(pattern)):
+        raise UsageError(f"`{pattern}` is no path for given files", help="its fields are {os}, {arch} and {variant}")
+    return _FIELD.sub(lambda found: values[found[1]], pattern)
 
 
 def _read(place: str, path: Path, state: os.stat_result) -> Iterator[Entry]:
@@ -116,7 +125,7 @@ def _read(place: str, path: Path, state: os.stat_result) -> Iterator[Entry]:
     inside = posixpath.normpath(f"/{place}").strip("/")
     if stat.S_ISDIR(state.st_mode):
         if inside:
-            yield Entry(path=inside, type=EntryType.DIRECTORY, mode=0o755)
+            yield _folder(inside)
         for name in sorted(os.listdir(path)):  # noqa: PTH208  names as they are
             yield from _read(f"{inside}/{name}", path / name, (path / name).lstat())
     elif stat.S_ISLNK(state.st_mode):
@@ -147,6 +156,28 @@ def _file(inside: str, path: Path, state: os.stat_result) -> Entry:
         digest=Digest(f"sha256:{digest}"),
         content=Content(path=path, offset=0, size=state.st_size),
     )
+
+
+def _followed(paths: Iterable[str], known: Mapping[str, Entry]) -> frozenset[str]:
+    """Return the paths with the links on the way to them, and where these lead."""
+    found: set[str] = set()
+    pending = list(paths)
+    while pending and len(found) < _MOST_LINKS:
+        path = pending.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for place in (path, *_parents(path)):
+            entry = known.get(place)
+            if entry and entry.link is not None:
+                found.add(place)
+                target = posixpath.join("/", posixpath.dirname(place), entry.link)
+                pending.append(posixpath.normpath(target + path.removeprefix(place)).strip("/"))
+    return frozenset(found)
+
+
+def _folder(path: str) -> Entry:
+    return Entry(path=path, type=EntryType.DIRECTORY, mode=0o755)
 
 
 def _timed(entry: Entry, epoch: int) -> Entry:

@@ -25,7 +25,6 @@ from buildonce.errors import EngineFailed, NotInStore
 from buildonce.events import Activity, Emit, Finished, Started
 from buildonce.oci import Descriptor, Digest, Manifest, decode_manifest
 from buildonce.store.protocol import Source, Stored
-from buildonce.tasks import together
 
 
 class ImageEngine(Protocol):
@@ -58,15 +57,12 @@ def local_names(target: str, folder: Path | None, tags: Sequence[str]) -> tuple[
 
 async def load_images(images: Sequence[Loadable], engine: ImageEngine, emit: Emit) -> None:
     """Have images in the local engine, under all their names. Raises `StoreError` and `EngineFailed`."""
-
-    async def load(image: Loadable) -> None:
+    for image in images:  # one after the other: each lies on the disk once more meanwhile
         name = image.names[0]
         emit(Started(activity=Activity.LOAD, node=name))
         started = time.monotonic()
         await load_image(image, engine)
         emit(Finished(activity=Activity.LOAD, node=name, seconds=time.monotonic() - started))
-
-    await together(load(image) for image in images)
 
 
 async def load_image(image: Loadable, engine: ImageEngine) -> None:

@@ -6,13 +6,14 @@ their own digests they are shared with every other image, and most likely where 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from buildonce.assemble.config import decode_config
-from buildonce.oci import Descriptor, Manifest
+from buildonce.assemble.image import LAYER_TYPES, in_family
+from buildonce.oci import DOCKER_MANIFEST, Descriptor, Digest, Manifest
 from buildonce.plan.images import ExternalImage
 from buildonce.run.resolving import OpenRepository, open_image
 from buildonce.store.layout import LayoutStore
@@ -56,13 +57,20 @@ def with_original_layers(
     Nothing changes where they are there already, or where the first layers are others.
     """
     originals = external.manifest.layers if external else ()
-    if external is None or manifest.layers[: len(originals)] == originals:
+    if external is None or _digests(manifest.layers[: len(originals)]) == _digests(originals):
+        return layout, manifest
+    if any(layer.media_type not in LAYER_TYPES for layer in originals):
         return layout, manifest
     ours, theirs = diff_ids(config), diff_ids(external.config_content)
     if len(theirs) != len(originals) or ours[: len(theirs)] != theirs:
         return layout, manifest
-    layers = (*originals, *manifest.layers[len(originals) :])
+    is_docker = manifest.media_type == DOCKER_MANIFEST
+    layers = (*(in_family(layer, is_docker=is_docker) for layer in originals), *manifest.layers[len(originals) :])
     return JoinedSource(layout, open_image(external.reference, open_repository)), replace(manifest, layers=layers)
+
+
+def _digests(layers: Iterable[Descriptor]) -> list[Digest]:
+    return [layer.digest for layer in layers]
 
 
 def diff_ids(config: bytes) -> tuple[str, ...]:
