@@ -20,6 +20,7 @@ from buildonce.ship.release import Release, index_images
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Outcome, Store
 from buildonce.store.registry import RegistryStore
+from buildonce.store.registry.capabilities import CapabilityTable
 from tests.fakes.registry import FakeRegistry, Fault, status
 from tests.fakes.sessions import new_session
 from tests.ship.releases import EMPTY, PLATFORMS, image, release
@@ -186,6 +187,47 @@ async def test_what_could_not_be_put_back_is_named(registry: FakeRegistry, store
         await Publisher(store, first.receipt).publish(changed)
     assert {"not moved: b", "moved already: a"} <= set(error.value.notes)
     assert "run the same command again" in str(error.value.help)
+
+
+@pytest.fixture
+async def curious(registry: FakeRegistry) -> AsyncIterator[Store]:
+    """A store that tries out what its registry can do."""
+    async with new_session(capabilities=CapabilityTable(now=lambda: 0.0)) as session:
+        yield RegistryStore(Repository(registry.host, "acme/family"), session)
+
+
+def tagged(wanted: Release, *tags: str) -> Release:
+    """Return a release of one variant under these tags."""
+    (index,) = wanted.indexes
+    return Release(indexes=(structs.replace(index, tags=tags),))
+
+
+@pytest.mark.parametrize("able", [True, False])
+async def test_several_tags_of_an_index_take_one_request_where_the_registry_can_do_that(
+    registry: FakeRegistry, curious: Store, able: bool
+) -> None:
+    store, registry.multi_tag = curious, able
+    await Publisher(store, EMPTY).publish(tagged(release("a"), "a", "b", "c"))
+    registry.log.clear()
+    second = tagged(release("a=other"), "a", "b", "c")
+    published = await Publisher(store, EMPTY).publish(second)
+    assert [tag.outcome for tag in published.tags] == [TagOutcome.MOVED] * 3
+    assert set((await where_tags_point(store, "abc")).values()) == {second.indexes[0].digest}
+    puts = registry.requests("PUT", "/manifests/")
+    assert len(puts) == len(PLATFORMS) + (1 if able else 3)
+
+
+async def test_tags_that_could_not_be_moved_in_one_request_are_where_they_were(
+    registry: FakeRegistry, curious: Store
+) -> None:
+    store, registry.multi_tag = curious, True
+    first = tagged(release("a"), "a", "b")
+    await Publisher(store, EMPTY).publish(first)
+    second = tagged(release("a=other"), "a", "b")
+    registry.faults.append(status(403, method="PUT", path=f"/manifests/{second.indexes[0].digest}"))
+    with pytest.raises(StoreError):
+        await Publisher(store, EMPTY).publish(second)
+    assert set((await where_tags_point(store, "ab")).values()) == {first.indexes[0].digest}
 
 
 async def test_what_is_said_to_be_missing_is_asked_for_before_it_is_sent_again(

@@ -21,7 +21,7 @@ from buildonce.ship.receipts import Receipt
 from buildonce.ship.release import Image, Release
 from buildonce.ship.sending import Sender
 from buildonce.ship.tagging import Move, move_tags
-from buildonce.store.protocol import AtomicTags, Outcome, Store
+from buildonce.store.protocol import AtomicTags, Outcome, Store, Tagging
 from buildonce.tasks import together
 
 
@@ -121,7 +121,29 @@ class Publisher:
         """Put indexes under their tags, whose images are complete by now; return what kept each from it."""
         if isinstance(self._store, AtomicTags):
             return [await _failure(self._move_at_once(self._store, moves))] * len(moves)
-        return await together(_failure(self.put(one)) for one in moves)
+        of_index: dict[Digest, list[Move]] = {}
+        for one in moves:
+            of_index.setdefault(one.index.digest, []).append(one)
+        failures: dict[str, BaseException | None] = {}
+        for part in await together(map(self._move, of_index.values())):
+            failures.update(part)
+        return [failures[one.tag] for one in moves]
+
+    async def _move(self, moves: Sequence[Move]) -> Mapping[str, BaseException | None]:
+        """Put one index under its tags, in one request where the store can do that; return what kept each from it."""
+        done: frozenset[str] = frozenset()
+        if len(moves) > 1 and isinstance(self._store, Tagging):
+            index = moves[0].index
+            try:
+                done = await self._store.put_together(index.content, index.media_type, [one.tag for one in moves])
+            except StoreError as error:
+                return {one.tag: error for one in moves}
+        for one in moves:
+            if one.tag in done:
+                self._note(one)
+        left = [one for one in moves if one.tag not in done]
+        failures = await together(_failure(self.put(one)) for one in left)
+        return dict.fromkeys(done) | {one.tag: failure for one, failure in zip(left, failures, strict=True)}
 
     async def put(self, move: Move) -> None:
         """Put an index under its tag. Raises `StoreError`."""

@@ -135,10 +135,13 @@ class Doubting(Protocol):
 
 @runtime_checkable
 class Tagging(Protocol):
-    """A store that can set several tags at less than the cost of each."""
+    """A store that may set several tags at the cost of one."""
 
-    async def put_tags(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> Digest:
-        """Store a manifest or index under each of ``tags``; return its digest. Raises as `Store.put_manifest` does."""
+    async def put_together(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> frozenset[str]:
+        """Store a manifest or index under ``tags`` at once; return those that were set, none where it cannot do that.
+
+        Raises as `Store.put_manifest` does.
+        """
         ...
 
 

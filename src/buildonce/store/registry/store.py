@@ -97,19 +97,18 @@ class RegistryStore:
             )
         return digest
 
-    async def put_tags(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> Digest:
-        """Store a manifest or index under several tags, in one request where the registry can do that."""
+    async def put_together(self, content: bytes, media_type: MediaType, tags: Sequence[str]) -> frozenset[str]:
+        """Store a manifest or index under several tags, in one request where the registry can do that; return these."""
         digest = digest_of(content)
-        left = [_checked(tag) for tag in tags]
+        checked = [_checked(tag) for tag in tags]
         identify(content, media_type, f"the manifest for {self.name}")
+        if len(checked) < 2 or not self._may_send_tags():
+            return frozenset()
         if digest in self.doubted:
             await self.put_manifest(content, media_type)
-        if len(left) > 1 and self._may_send_tags():
-            batches = [left[start : start + TAGS_AT_ONCE] for start in range(0, len(left), TAGS_AT_ONCE)]
-            sent = await together(self._put_tags(content, media_type, digest, batch) for batch in batches)
-            left = [tag for tag in left if not any(tag in created for created in sent)]
-        await together(self.put_manifest(content, media_type, tag=tag) for tag in left)
-        return digest
+        batches = [checked[start : start + TAGS_AT_ONCE] for start in range(0, len(checked), TAGS_AT_ONCE)]
+        sent = await together(self._put_tags(content, media_type, digest, batch) for batch in batches)
+        return frozenset[str]().union(*sent)
 
     def _may_send_tags(self) -> bool:
         known = self.session.known(self._endpoint).multi_tag
