@@ -201,6 +201,8 @@ def test_the_family_is_what_a_plain_build_makes_but_for_history(
     host: Host, buildah: Installed, run_id: str, tmp_path: Path
 ) -> None:
     project = copy_example(host, tmp_path, time=1_700_000_000)
+    # useradd notes the day in /etc/shadow: no engine may have made the account on another one.
+    project.edit("Dockerfile", "RUN groupadd --gid 1500 agent", f"RUN : {run_id} && groupadd --gid 1500 agent")
     chosen = [word for variant in BUILT for word in ("--variant", variant)]
     asked = ("build", "--json", f"--platform={AMD64}", *chosen, "--output", f"oci:{tmp_path}/images")
     outcome = project.buildonce(*asked, environment=buildah.environment).document
