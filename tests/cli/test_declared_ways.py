@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Call
+
+Document = Mapping[str, Any]
 
 PROLOGUE = "FROM busybox:1 AS builder\nCOPY source /source\nRUN make\n"
 VARIANTS = ("claude", "codex", "kiro")
@@ -58,14 +61,14 @@ WAYS: Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
 }
 
 
-def plan(call: Call, project: Path, way: str) -> dict[str, object]:
+def plan(call: Call, project: Path, way: str) -> Document:
     """Return what a project that is declared in this way is planned as."""
     files, arguments = WAYS[way]
     for name, text in {**files, "source": "1"}.items():
         (project / name).write_text(text)
     ran = call("plan", "--json", *arguments)
     assert ran.code == 0, ran.err
-    document: dict[str, object] = json.loads(ran.out)
+    document: Document = json.loads(ran.out)
     return document
 
 
@@ -78,15 +81,15 @@ def test_keys_are_the_same_whatever_declares_the_variants(call: Call, project: P
             path.rename(other / path.name)
     expected = plan(call, project, "one Dockerfile")
 
-    def keys(document: dict[str, object], kind: str) -> set[tuple[str, str]]:
-        return {(one["platform"], one["key"]) for one in document[kind]}  # type: ignore[attr-defined]
+    def keys(document: Document, kind: str) -> set[tuple[str, str]]:
+        return {(one["platform"], one["key"]) for one in document[kind]}
 
     assert keys(found, "cores") == keys(expected, "cores")
     assert len(keys(found, "cores")) == 2
     if way != "one stage with arguments":  # there an argument is in force where else nothing is: other bases
         assert keys(found, "bases") == keys(expected, "bases")
-    images = [(one["variant"], one["platform"]) for one in found["images"]]  # type: ignore[attr-defined]
-    assert sorted(images) == sorted((one["variant"], one["platform"]) for one in expected["images"])  # type: ignore[attr-defined]
+    images = [(one["variant"], one["platform"]) for one in found["images"]]
+    assert sorted(images) == sorted((one["variant"], one["platform"]) for one in expected["images"])
     assert len(images) == 6
 
 
@@ -99,6 +102,9 @@ def test_keys_are_the_same_whatever_declares_the_variants(call: Call, project: P
         (("-f", "missing.yaml"), "missing.yaml"),
         (("-f", "a.toml", "-f", "b.toml"), "a.toml, b.toml are not merged"),
         (("-f", "compose.yaml", "-f", "docker-bake.json"), "are of several kinds"),
+        (("-f", "Dockerfile", "-f", "docker-bake.json"), "Dockerfile, docker-bake.json are of several kinds"),
+        (("-f", "Dockerfile.json"), "there is no Dockerfile at `Dockerfile.json`"),
+        (("-f", "sub/x.toml"), "`sub/x.toml` is in another folder, which its paths are relative to"),
         (("-f", "compose.yaml", "-f", "compose.other.yaml"), "several Compose files are not merged"),
     ],
 )

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,10 @@ class Watched:
         return status
 
     @property
-    def documents(self) -> list[dict[str, object]]:
+    def documents(self) -> list[dict[str, Any]]:
         """What it printed when it had ended."""
         decoder, text = json.JSONDecoder(), "".join(self.out)
-        found: list[dict[str, object]] = []
+        found: list[dict[str, Any]] = []
         while text.strip():
             document, length = decoder.raw_decode(text.lstrip())
             found.append(document)
@@ -114,5 +115,5 @@ def test_it_builds_again_after_a_change_and_says_what_keeps_it_from_that(
     watched.until(WAITING)
 
     assert watched.end() == 130
-    digests = [document["images"][0]["digest"] for document in watched.documents]  # type: ignore[index]
+    digests = [document["images"][0]["digest"] for document in watched.documents]
     assert len(digests) == len(set(digests)) == 4

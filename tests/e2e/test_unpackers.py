@@ -42,7 +42,7 @@ COPY --from=builder /out/app /opt/keep/below/app
 COPY --from=builder /out/dir/a /usr/share/family/a
 RUN rm -rf /opt/keep/old /usr/share/bug && echo 'someone:x:77:77::/:/bin/sh' >> /etc/passwd \
  && mkdir -m 700 /home/someone
-WORKDIR /work/deep
+WORKDIR /srv/deep
 USER someone
 
 FROM base AS onto

@@ -18,7 +18,7 @@ from buildonce.plan.sources import Request
 from buildonce.run.explaining import Against, accounts_of
 from buildonce.run.git import tracked_files
 from buildonce.run.planned import plan_project
-from buildonce.run.project import load_project
+from buildonce.run.project import FileOrder, load_files
 from buildonce.run.state import State
 from buildonce.store.protocol import Store
 from tests.plan.projects import AMD64, ARM64, FakeImages
@@ -263,7 +263,7 @@ async def accounts(
     ) -> Mapping[tuple[str, Platform], ExternalImage]:
         return {pair: images.image(*pair) for pair in wanted}
 
-    project = load_project((), root)
+    project = load_files([FileOrder(dockerfile=root / "Dockerfile", context=root)])
     files = tuple(replace(file, build_args=args) for file in project.files)
     request = Request(files=files, platforms=(AMD64,), build_platform=build_platform)
 

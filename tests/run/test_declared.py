@@ -8,7 +8,7 @@ import pytest
 
 from buildonce.errors import UsageError
 from buildonce.oci import parse_platform
-from buildonce.plan.sources import FolderContext, ImageContext
+from buildonce.plan.sources import FolderContext
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.run.declared import load_declared
 
@@ -38,18 +38,12 @@ def test_variants_that_differ_in_the_target_alone_share_a_source_file(folder: Pa
     assert [file.folder for file in project.files] == [folder.name, folder.name, "images"]
 
 
-def test_arguments_and_contexts_given_to_all_go_before_those_of_a_variant(folder: Path) -> None:
-    variant = VariantDeclaration(
-        name="one", args={"A": "own", "B": "own"}, contexts={"x": "images", "y": "images/data"}
-    )
-    given = ImageContext(address="debian")
-    project, _ = load_declared(
-        Declaration(variants=(variant,)), folder, build_args={"A": "given"}, named_contexts={"x": given}
-    )
+def test_a_variant_has_its_arguments_and_contexts(folder: Path) -> None:
+    variant = VariantDeclaration(name="one", args={"A": "own"}, contexts={"x": "images/data"})
+    project, _ = load_declared(Declaration(variants=(variant,)), folder)
     (file,) = project.files
-    assert file.build_args == {"A": "given", "B": "own"}
-    assert file.named_contexts["x"] is given
-    data = file.named_contexts["y"]
+    assert file.build_args == {"A": "own"}
+    data = file.named_contexts["x"]
     assert isinstance(data, FolderContext)
     assert data.path == str(folder / "images" / "data")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
 from buildonce.errors import Error, UsageError
 from buildonce.oci import Platform
 from buildonce.plan.images import ExternalImage
+from buildonce.reference import Repository
 from buildonce.run import watching
 from buildonce.run.state import State
 from buildonce.run.watching import KnownImages, keys_of, wait_for_change
+from buildonce.store.protocol import Store
 from tests.plan.projects import AMD64, ARM64, FakeImages, plan_of
 
 DOCKERFILE = (
@@ -64,7 +67,11 @@ def test_keys_tell_plans_apart_that_make_other_things() -> None:
     assert keys_of(plan_of(DOCKERFILE + "ENV A=1\n", files=files)) != before
 
 
-async def test_images_are_asked_for_once(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def no_repository(_: Repository) -> Store:
+    raise AssertionError("no registry is asked")
+
+
+async def test_images_are_asked_for_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[str, Platform]] = []
 
     async def resolve(
@@ -75,8 +82,12 @@ async def test_images_are_asked_for_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(watching, "resolve_images", resolve)
     images = KnownImages()
-    more = {"open_repository": None, "state": State, "explain": None}
-    await images.resolve([("debian", AMD64)], **more)  # type: ignore[arg-type]
-    found = await images.resolve([("debian", AMD64), ("debian", ARM64)], **more)  # type: ignore[arg-type]
+
+    async def look(*pairs: tuple[str, Platform]) -> Mapping[tuple[str, Platform], ExternalImage]:
+        state = State(tmp_path)
+        return await images.resolve(pairs, open_repository=no_repository, state=state, explain=lambda _, error: error)
+
+    await look(("debian", AMD64))
+    found = await look(("debian", AMD64), ("debian", ARM64))
     assert found.keys() == {("debian", AMD64), ("debian", ARM64)}
     assert asked == [("debian", AMD64), ("debian", ARM64)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -13,10 +13,17 @@ from buildonce.project.declaration import Declaration
 from buildonce.project.templates import bare_template
 from buildonce.project.toml import read_toml
 from buildonce.reference import is_tag
-from buildonce.ship.tags import TagRules, expand_rules, expand_tags, tag_rules
+from buildonce.ship.tags import TagRules, expand_rules, tag_rules
 
 FAMILY = {"claude": "r.example/app", "grok": "r.example/app"}
 OWN = {"claude": "r.example/claude", "grok": "r.example/grok"}
+
+
+def expand_tags(
+    templates: Sequence[str], places: Mapping[str, str], look_up: Callable[[str], str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the tags of each variant by these templates alone."""
+    return expand_rules(TagRules(templates=tuple(templates)), places, look_up)
 
 
 def lookup(name: str) -> str:

@@ -24,7 +24,9 @@ async def effective_configuration(asked: Asked, folder: Path) -> Configuration:
     environment = dict(os.environ)
     files = _named_files(asked.files, folder)
     kinds = {kind_of(file) for file in files}
-    is_declared = bool(kinds) and "Dockerfile" not in kinds
+    if len(kinds) > 1:
+        raise UsageError(f"{', '.join(map(str, files))} are of several kinds", help="name files of one kind with -f")
+    is_declared = bool(kinds) and kinds != {"Dockerfile"}
     declared = await _read(files, folder, environment) if is_declared else load_declaration(folder)
     asked = replace(asked, files=() if is_declared else files)
     layer = lay_over(environment_layer(environment), option_layer(asked, environment))
@@ -39,11 +41,21 @@ async def _read(files: Sequence[Path], folder: Path, environment: Mapping[str, s
     if any(kind_of(file) == "toml" for file in files):
         if len(files) > 1:
             raise UsageError(f"{', '.join(map(str, files))} are not merged", help="name one file with -f")
+        _check_here(files[0], folder)
         return load_declaration(folder, files[0])
     from buildonce.run.drafting import find_declared
 
     found = await find_declared(folder, files, environment)
     return Configuration(file=found.source, declaration=found.declaration)
+
+
+def _check_here(file: Path, folder: Path) -> None:
+    """Raise `UsageError` for a file in our own format that is not in the project's folder."""
+    if (folder / file).parent.resolve() != folder.resolve():
+        raise UsageError(
+            f"`{file}` is in another folder, which its paths are relative to",
+            help=f"run the command in {file.parent}, with -f {file.name}",
+        )
 
 
 def _named_files(files: Sequence[Path], folder: Path) -> tuple[Path, ...]:

@@ -24,6 +24,7 @@ from buildonce.plan.nodes import Plan
 from buildonce.plan.sources import Declared, Request
 from buildonce.project.declaration import Declaration
 from buildonce.project.layers import BUILD_PLATFORM
+from buildonce.project.templates import VARIANT, fill
 from buildonce.project.toml import Configuration
 from buildonce.reference import Repository
 from buildonce.report.progress import LineProgress
@@ -42,8 +43,6 @@ from buildonce.store.opening import LayoutLocation, open_store, parse_store
 from buildonce.store.overlay import OverlayStore
 from buildonce.store.protocol import Store
 from buildonce.store.registry import RegistrySession, RegistryStore, options_from_environment
-
-VARIANT = "{variant}"
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -73,7 +72,7 @@ class Places(Struct, frozen=True, kw_only=True):
 
     def location(self, variant: str) -> LayoutLocation | Repository:
         """Return where a variant's images go. Raises `UsageError` when that is no store."""
-        return parse_store(self.own.get(variant, self.target).replace(VARIANT, variant))
+        return parse_store(fill(self.own.get(variant, self.target), variant=variant))
 
 
 async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
@@ -158,7 +157,7 @@ def find_places(wanted: Wanted, asked: Asked) -> Places:
     declaration = wanted.declaration
     target = declaration.push or declaration.output or ""
     # Of a pattern, any variant's place tells what kind of store it is.
-    example = parse_store(target.replace(VARIANT, "cache"))
+    example = parse_store(fill(target, variant="cache"))
     if declaration.push and not isinstance(example, Repository):
         raise UsageError(f"--push {target} is not a repository", help="for a layout on disk, use --output")
     if not declaration.push and not isinstance(example, LayoutLocation):

@@ -7,6 +7,8 @@ from pathlib import PurePath
 
 def kind_of(file: PurePath) -> str:
     """Return what kind of file this is: ``bake``, ``Compose``, ``toml`` or ``Dockerfile``."""
+    if file.name.startswith(("Dockerfile.", "Containerfile.")):
+        return "Dockerfile"
     match file.suffix:
         case ".toml":
             return "toml"

@@ -36,11 +36,11 @@ def read_json(text: bytes, path: str) -> Value:
 
 
 def _unique(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        doubled = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key `{doubled}` stands twice in one object")
+    found: dict[str, Value] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key `{key}` stands twice in one object")
+        found[key] = value
     return found
 
 

@@ -75,8 +75,11 @@ def _about_type(value: object, path: KeyPath, key: Key) -> str:
         case Shape.STRING if isinstance(value, bool) and key.form is LATEST_RULE:
             return f'write {key.name} = "{"always" if value else "never"}"'
         case Shape.STRING:
-            is_one = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
-            return f'write {key.name} = "{value[0] if is_one else key.form.example}"'  # type: ignore[index]
+            match value:
+                case [str() as only]:
+                    return f'write {key.name} = "{only}"'
+                case _:
+                    return f'write {key.name} = "{key.form.example}"'
 
 
 def read_text(page: Page, value: str, path: KeyPath, key: Key) -> str | None:

@@ -15,17 +15,11 @@ _Place = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...
 
 
 def load_declared(
-    declaration: Declaration,
-    folder: Path,
-    *,
-    build_args: Mapping[str, str] | None = None,
-    named_contexts: Mapping[str, NamedContext] | None = None,
-    memory: Path | None = None,
+    declaration: Declaration, folder: Path, *, memory: Path | None = None
 ) -> tuple[Project, tuple[Declared, ...]]:
     """Return the project in ``folder`` and its variants; variants that differ in the target alone share a source file.
 
-    ``build_args`` and ``named_contexts`` are given to all, and go before their own. ``memory`` is that of `load_files`,
-    whose errors are raised too.
+    ``memory`` is that of `load_files`, whose errors are raised too.
     """
     contexts = _Contexts(folder)
     orders: dict[_Place, FileOrder] = {}
@@ -34,8 +28,8 @@ def load_declared(
             orders[place] = FileOrder(
                 dockerfile=folder / variant.dockerfile,
                 context=folder / variant.context,
-                build_args={**variant.args, **(build_args or {})},
-                named_contexts={**contexts.load(variant.contexts), **(named_contexts or {})},
+                build_args=variant.args,
+                named_contexts=contexts.load(variant.contexts),
             )
     numbers = {place: number for number, place in enumerate(orders)}
     declared = tuple(

@@ -116,17 +116,6 @@ class FileOrder(Struct, frozen=True, kw_only=True):
     named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
 
 
-def load_project(dockerfiles: Sequence[Path], context: Path | None, memory: Path | None = None) -> Project:
-    """Return the project with these Dockerfiles; without any, the context's ``Dockerfile``.
-
-    Each Dockerfile's context is ``context``, else the current folder; see `load_files`.
-    """
-    root = context or Path()
-    return load_files(
-        [FileOrder(dockerfile=path, context=root) for path in dockerfiles or [root / "Dockerfile"]], memory
-    )
-
-
 def load_files(orders: Sequence[FileOrder], memory: Path | None = None) -> Project:
     """Return the project of these Dockerfiles; one that is ordered twice is read once.
 

@@ -37,13 +37,6 @@ class TagRules(Struct, frozen=True, kw_only=True):
     latest_of: frozenset[str] = frozenset()
 
 
-def expand_tags(
-    templates: Sequence[str], places: Mapping[str, str], lookup: Callable[[str], str]
-) -> Mapping[str, tuple[str, ...]]:
-    """Return the tags of each variant by these templates alone; see `expand_rules`."""
-    return expand_rules(TagRules(templates=tuple(templates)), places, lookup)
-
-
 def expand_rules(
     rules: TagRules, places: Mapping[str, str], lookup: Callable[[str], str]
 ) -> Mapping[str, tuple[str, ...]]:
