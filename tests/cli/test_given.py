@@ -50,6 +50,7 @@ def test_variants_are_shipped_without_an_engine_and_without_the_builder_image(gi
     first = call("build", "--json", BOTH, GIVEN, "--no-compile")
     assert first.code == 0, first.err
     assert json.loads(first.out)["engine_runs"] == []
+    assert all("core builder given" in image["reason"] for image in json.loads(first.out)["images"])
     assert digests(call("build", "--json", BOTH, GIVEN).out) == digests(first.out)
 
 

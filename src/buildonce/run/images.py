@@ -194,8 +194,14 @@ def _record(name: ResultName, recipe: Recipe, seconds: float) -> Record:
 
 def _assembly_reason(node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> str:
     """Return what was new for this image."""
-    parts = [f"core {core.node.name} {'compiled' if core.compiled else 'reused'}" for core in cores.values()]
+    parts = [f"core {core.node.name} {_how_made(core)}" for core in cores.values()]
     parts.append(f"base {'built' if base.fresh else 'reused'}")
     if node.verdict.kind is VerdictKind.PROVE:
         parts.append("proved now" if base.proved else "proved before")
     return ", ".join(parts)
+
+
+def _how_made(core: ReadyCore) -> str:
+    if core.node.given:
+        return "given"
+    return "compiled" if core.compiled else "reused"
