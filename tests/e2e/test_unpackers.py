@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.dockerds import classic_dockerd
 from tests.e2e.harness import AMD64, Document, Host, digests_of, new_project
 from tests.e2e.images import registry_blobs
-from tests.e2e.unpackers import Unpacked, by_buildah, by_docker, classic_dockerd
+from tests.e2e.unpackers import Unpacked, by_buildah, by_docker
 
 pytestmark = pytest.mark.host
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 import tarfile
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from scripts.testhost.folders import locate
 from tests.e2e.harness import Host
 from tests.e2e.tools import find_tool
 
-_PATIENCE = 60
 _KINDS = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe"}
 _OF_CONTAINERS = ("dev", "proc", "sys", "etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab", ".dockerenv")
 """What an engine puts into a container, whatever its image."""
@@ -73,55 +68,6 @@ def by_buildah(host: Host, reference: str, folder: Path) -> Unpacked:
     finally:
         host.demand(*buildah, "umount", container)
         host.demand(*buildah, "rm", container)
-
-
-@contextmanager
-def classic_dockerd(host: Host) -> Iterator[tuple[str, ...]]:
-    """Run a Docker engine that keeps images in its own way, not in containerd's; give the options that lead to it."""
-    tools = locate(os.environ, Path.home()).tools
-    folders = [str(folder) for folder in (*tools.glob("engine-*"), tools / "runtime") if folder.is_dir()]
-    path = os.pathsep.join([*folders, host.environment.get("PATH", os.defpath)])
-    program = shutil.which("dockerd", path=path)
-    assert program, "there is no dockerd on this machine"
-    with tempfile.TemporaryDirectory(prefix="bo-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        address = f"unix://{folder}/docker.sock"
-        settings = {
-            "data-root": f"{folder}/data",
-            "exec-root": f"{folder}/exec",
-            "pidfile": f"{folder}/docker.pid",
-            "hosts": [address],
-            "features": {"containerd-snapshotter": False},
-            "storage-driver": "overlay2",
-            "bridge": "none",
-            "userland-proxy": False,
-            "iptables": False,
-            "ip6tables": False,
-        }
-        (folder / "dockerd.json").write_text(json.dumps(settings))
-        with (folder / "log").open("wb") as log:
-            engine = subprocess.Popen(
-                [program, "--config-file", f"{folder}/dockerd.json"],
-                env={**host.environment, "PATH": path},
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            _await_engine(host, address, engine, folder / "log")
-            yield ("--host", address)
-        finally:
-            engine.terminate()
-            engine.wait(_PATIENCE)
-
-
-def _await_engine(host: Host, address: str, engine: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _PATIENCE
-    while host.run("docker", "--host", address, "version").code:
-        assert engine.poll() is None, log.read_text(errors="replace")[-2000:]
-        assert time.monotonic() < until, log.read_text(errors="replace")[-2000:]
-        time.sleep(0.1)
-    driver = host.demand("docker", "--host", address, "info", "--format", "{{.Driver}}").strip()
-    assert driver == "overlay2"
 
 
 def _read_archive(stream: IO[bytes]) -> Unpacked:
