@@ -78,6 +78,14 @@ def dockerd(host: Host, *, keeps_in_containerd: bool) -> Iterator[str]:
             engine.terminate()
             engine.wait(_PATIENCE)
             bridge.remove(network)
+            _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Unmount what an engine that has ended leaves: the network's own namespace, kept under a name."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted((place for place in mounted if place.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def _await_engine(host: Host, address: str, engine: subprocess.Popen[bytes], log: Path) -> str:
