@@ -10,15 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from buildonce.errors import EngineFailed, IntegrityError
-from buildonce.oci import OCI_INDEX, Descriptor, Digest, Index, decode_index, encode_json, parse_digest
+from buildonce.engines.layouts import find_image
+from buildonce.oci import OCI_INDEX, Index, encode_json
 from buildonce.plan.images import LAYOUT_SCHEME, LayoutReference, parse_image_address
-from buildonce.store.documents import LIMIT, identify
-from buildonce.store.streams import open_file
 
 _IMAGE_SCHEME = "docker-image://"
 _OWN_SCHEME = "container-image://"
-_REF_NAME = "org.opencontainers.image.ref.name"
 
 
 def spell(contexts: Mapping[str, str]) -> Mapping[str, str]:
@@ -58,7 +55,7 @@ def _translated(value: str, folder: Path) -> str:
 
 def _single(given: LayoutReference, folder: Path) -> Path:
     """Return a layout with the image alone: a view of the one that holds it."""
-    layout, descriptor = Path(given.path), _find(given)
+    layout, descriptor = Path(given.path), find_image(given)
     view = folder / descriptor.digest.rpartition(":")[2][:32]
     if not view.exists():
         view.mkdir(parents=True)
@@ -67,21 +64,3 @@ def _single(given: LayoutReference, folder: Path) -> Path:
         index = Index(media_type=OCI_INDEX, manifests=(descriptor,))
         (view / "index.json").write_bytes(encode_json(index))
     return view
-
-
-def _find(given: LayoutReference) -> Descriptor:
-    """Return what the layout has under a tag or digest. Raises `EngineFailed` where it has nothing."""
-    layout = Path(given.path)
-    try:
-        digest = parse_digest(given.name) if ":" in given.name else _tagged(layout, given.name)
-        with open_file(layout / "blobs" / digest.replace(":", "/")) as file:
-            content = file.read(LIMIT)
-        return Descriptor(media_type=identify(content, "", str(given)), digest=digest, size=len(content))
-    except (OSError, KeyError, IntegrityError) as error:
-        raise EngineFailed(f"`{given}` is not there to build with: {error}") from error
-
-
-def _tagged(layout: Path, tag: str) -> Digest:
-    with open_file(layout / "index.json") as file:
-        listed = decode_index(file.read(LIMIT)).manifests
-    return {(one.annotations or {}).get(_REF_NAME): one.digest for one in listed}[tag]

@@ -6,33 +6,17 @@ in another one (docs/engines.md).
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from buildonce.assemble.compression import INPUT_CHUNK, Compression, open_compressor
+from buildonce.assemble.compression import Compression
+from buildonce.engines.layouts import LayoutWriter
 from buildonce.engines.protocol import BuildJob
 from buildonce.errors import EngineFailed, IntegrityError
-from buildonce.oci import (
-    DOCKER_LAYER,
-    DOCKER_LAYER_GZIP,
-    OCI_CONFIG,
-    OCI_INDEX,
-    OCI_LAYER,
-    OCI_LAYER_GZIP,
-    OCI_MANIFEST,
-    Descriptor,
-    Index,
-    Manifest,
-    MediaType,
-    decode_manifest,
-    digest_of,
-    encode_json,
-    parse_digest,
-)
+from buildonce.oci import DOCKER_LAYER, DOCKER_LAYER_GZIP, OCI_LAYER, OCI_LAYER_GZIP, Descriptor, decode_manifest
 from buildonce.store.documents import LIMIT
 from buildonce.store.streams import open_file
 
@@ -49,28 +33,16 @@ def write_layout(pushed: Path, job: BuildJob) -> Descriptor:
 
     Layers that are not compressed are moved. Raises `EngineFailed` where there is no such image.
     """
-    layout = job.output
-    blobs = layout / "blobs" / "sha256"
     try:
-        blobs.mkdir(parents=True)
+        layout = LayoutWriter(job.output)
         with open_file(pushed / "manifest.json", within=pushed) as file:
             given = decode_manifest(file.read(LIMIT))
         with open_file(pushed / _name(given.config), within=pushed) as file:
             config = plain_config(file.read(LIMIT), job.known_history)
-        layers = {layer.digest: _put_layer(pushed, blobs, layer, job) for layer in dict.fromkeys(given.layers)}
+        layers = {layer.digest: _put_layer(pushed, layout, layer, job) for layer in dict.fromkeys(given.layers)}
+        return layout.finish(config, tuple(layers[layer.digest] for layer in given.layers))
     except (OSError, IntegrityError, msgspec.DecodeError) as error:
         raise EngineFailed(f"buildah says that it built an image, but wrote none: {error}") from error
-    manifest = encode_json(
-        Manifest(
-            media_type=OCI_MANIFEST,
-            config=_put(blobs, config, OCI_CONFIG),
-            layers=tuple(layers[layer.digest] for layer in given.layers),
-        )
-    )
-    descriptor = _put(blobs, manifest, OCI_MANIFEST)
-    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (layout / "index.json").write_bytes(encode_json(Index(media_type=OCI_INDEX, manifests=(descriptor,))))
-    return descriptor
 
 
 def plain_config(content: bytes, known_history: int) -> bytes:
@@ -94,28 +66,14 @@ def _is_trigger(entry: Mapping[str, object]) -> bool:
     return str(entry.get("created_by")).startswith("/bin/sh -c #(nop) ONBUILD ")
 
 
-def _put_layer(pushed: Path, blobs: Path, layer: Descriptor, job: BuildJob) -> Descriptor:
+def _put_layer(pushed: Path, layout: LayoutWriter, layer: Descriptor, job: BuildJob) -> Descriptor:
     """Put a layer into the layout, compressed if it has to be; its digest is its diff ID as long as it is not."""
     source = pushed / _name(layer)
     if layer.media_type != DOCKER_LAYER or not job.compress or layer.digest in job.known_layers:
-        source.rename(blobs / _name(layer))
+        source.rename(layout.path(layer.digest))
         return msgspec.structs.replace(layer, media_type=_LAYERS.get(layer.media_type, layer.media_type))
-    target = pushed / f"{_name(layer)}.gz"
-    compressor = open_compressor(Compression.GZIP)
-    with open_file(source, within=pushed) as file, target.open("wb") as out:
-        while chunk := file.read(INPUT_CHUNK):
-            out.write(compressor.compress(chunk))
-        out.write(compressor.flush())
-    with target.open("rb") as file:
-        digest = parse_digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
-    target.rename(blobs / digest.rpartition(":")[2])
-    return Descriptor(media_type=OCI_LAYER_GZIP, digest=digest, size=(blobs / digest.rpartition(":")[2]).stat().st_size)
-
-
-def _put(blobs: Path, content: bytes, media_type: MediaType) -> Descriptor:
-    descriptor = Descriptor(media_type=media_type, digest=digest_of(content), size=len(content))
-    (blobs / _name(descriptor)).write_bytes(content)
-    return descriptor
+    with open_file(source, within=pushed) as file:
+        return layout.put_layer(file, layer.digest, Compression.GZIP)
 
 
 def _name(descriptor: Descriptor) -> str:
