@@ -46,10 +46,11 @@ class Finished(Struct, frozen=True, kw_only=True):
 
 
 class EngineLine(Struct, frozen=True, kw_only=True):
-    """One line of an engine's output."""
+    """One line of an engine's output; a detail is neither a step of the Dockerfile nor said by its command."""
 
     node: str
     text: str
+    is_detail: bool = False
 
 
 class Warned(Struct, frozen=True, kw_only=True):

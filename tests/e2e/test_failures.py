@@ -42,10 +42,19 @@ def test_a_compile_that_fails_shows_its_last_lines_and_names_stage_and_platform(
     project.edit("src/version.h", '"1.0.0"', f'"{run_id}"')
     options = ("build", f"--platform={AMD64}", "--push", repository, "--variant=grok")
     project.edit("src/main.c", "return print_version();", f"return no_such_{run_id}();")
-    assert_clear(
-        project.buildonce(*options), f"no_such_{run_id}", "builder linux/amd64", "target `buildonce-core`", code=1
+    ran = project.buildonce(*options)
+    said = (
+        "[builder linux/amd64] #",
+        f"no_such_{run_id}",
+        "compile builder linux/amd64",
+        "stage `builder` of Dockerfile",
     )
+    assert_clear(ran, *said, code=1)
+    assert "[internal]" not in ran.err, "what the engine does besides its steps is for those who ask for it"
     assert tag_digest(repository, "grok") is None
+    alone = host.run("sh", "-c", ran.err.partition("to run it alone: ")[2].partition("\n")[0], folder=project.folder)
+    assert alone.code == 1
+    assert f"no_such_{run_id}" in alone.err
     project.edit("src/main.c", f"return no_such_{run_id}();", "return print_version();")
     again = project.buildonce(*options)
     assert again.code == 0, again.err

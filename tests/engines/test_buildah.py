@@ -127,6 +127,28 @@ async def test_a_failed_build_shows_its_last_lines_and_the_version(tmp_path: Pat
     assert caught.value.message.startswith("buildah 1.43.2 failed (compile builder linux/amd64, exit status 2)")
 
 
+ENDLESS = """
+pipe() { echo "time=$1 level=error msg=\\"write container stdin pipe: broken pipe\\"" >&2; }
+echo "STEP 2/2: RUN mknod /zero c 1 5"
+for second in 1 2 3 4 5 6 7 8 9 0; do pipe $second; pipe $second; pipe $second; done
+echo "subprocess exited with status 1"; pipe 10; echo "subprocess exited with status 1"
+echo "Error: building at STEP \\"RUN mknod /zero c 1 5\\": exit status 1"; exit 1
+"""
+"""What Buildah says where its own standard input never ends: /dev/null is another device on that machine."""
+
+
+async def test_what_buildah_says_of_its_pipes_hides_no_reason(tmp_path: Path) -> None:
+    with pytest.raises(EngineFailed) as caught:
+        await stand_in(tmp_path, ENDLESS, []).export(make_job(tmp_path))
+    assert caught.value.lines == (
+        "STEP 2/2: RUN mknod /zero c 1 5",
+        "subprocess exited with status 1 (2 times)",
+        'Error: building at STEP "RUN mknod /zero c 1 5": exit status 1',
+    )
+    assert "where the reason is missing above, it was lost" in caught.value.notes[1]
+    assert caught.value.notes[2].startswith("to run it alone: buildah build --layers")
+
+
 LEAVES = """
 case $1 in
 build)

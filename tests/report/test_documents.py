@@ -112,14 +112,17 @@ def test_events_are_lines() -> None:
     for verbose in (False, True):
         show = LineProgress(lines.append, verbose=verbose)
         show(Started(activity=Activity.COMPILE, node="builder linux/arm64", reason="no core"))
+        show(EngineLine(node="builder linux/arm64", text="#4 exporting", is_detail=True))
         show(EngineLine(node="builder linux/arm64", text="#5 make"))
         show(Finished(activity=Activity.COMPILE, node="builder linux/arm64", seconds=2.0))
         show(Warned(message="careful"))
     assert lines == [
         "compiling      builder linux/arm64  (no core)",
+        "  [builder linux/arm64] #5 make",
         "compiled       builder linux/arm64  2.0 s",
         "warning: careful",
         "compiling      builder linux/arm64  (no core)",
+        "  [builder linux/arm64] #4 exporting",
         "  [builder linux/arm64] #5 make",
         "compiled       builder linux/arm64  2.0 s",
         "warning: careful",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--prove", "reprove", is_flag=True, help="Believe no earlier proof; compare with faithful builds again.")
 @click.option("--watch", is_flag=True, help="Build again whenever something changes that is built from.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
-@click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all of the engine's output, not just its steps.")
 def build(
     asked: Asked,
     *,

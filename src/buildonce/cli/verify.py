@@ -55,7 +55,7 @@ _FOUND = 1
     "--rebuild", is_flag=True, help="Have an engine build every variant, and compare. The options below say from what."
 )
 @shipped_options
-@click.option("-v", "--verbose", is_flag=True, help="Show the engine's output as it comes.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all of the engine's output, not just its steps.")
 def verify(
     asked: Asked,
     *,

@@ -7,10 +7,10 @@ cache and go with ``buildah prune``.
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +22,23 @@ from buildonce.dockerfile.runes import encode
 from buildonce.engines.buildah_contexts import spell, translate
 from buildonce.engines.buildah_image import write_layout
 from buildonce.engines.buildah_leftovers import find_containers, question
+from buildonce.engines.failures import build_failed, command_alone
 from buildonce.engines.features import Need, find_needs
+from buildonce.engines.listening import Listener, is_buildah_detail
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.engines.stage_names import lower_stage_names
 from buildonce.engines.traits import FOLDER_IGNORE, EngineTraits, require, spelt
 from buildonce.errors import EngineFailed, EngineUnavailable
-from buildonce.events import Emit, EngineLine, Warned
+from buildonce.events import Emit, Warned
 from buildonce.tasks import to_the_end
 
-_LAST_LINES = 25
 _PATIENCE = 15.0
 _NOT_PASSED_ON = ("SOURCE_DATE_EPOCH",)
 """Newer versions would give files other times by it; times are set by assembly, an engine's build must not vary."""
+_NOISE = re.compile(r'level=error msg="write container stdin(?: pipe)?: broken pipe"')
+"""Said of a command that ended before it read what its standard input holds (chroot/run_common.go), over and over."""
+_LOST = "Buildah ends without waiting for what a command says last: where the reason is missing above, it was lost"
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -136,8 +140,10 @@ class Buildah:
         self._check_contexts(job)
         contexts = await asyncio.to_thread(_write_inputs, job, inputs, lower_stage_names(dockerfile))
         anew = _is_distrusted(self.traits, needs)
+        arguments = build_arguments(job, inputs, contexts, archive=archive, anew=anew)
+        program = "podman" if self.traits.is_podman else "buildah"
         try:
-            await self._demand(job, build_arguments(job, inputs, contexts, archive=archive, anew=anew))
+            await self._demand(job, arguments, command_alone(program, arguments, job, passing=str(inputs.folder)))
         except asyncio.CancelledError:
             await to_the_end(self._clear(inputs))
             raise
@@ -159,24 +165,13 @@ class Buildah:
                     help=f"take Buildah {spelt(FOLDER_IGNORE)} or newer, or BuildKit (BUILDONCE_ENGINE=buildx)",
                 )
 
-    async def _demand(self, job: BuildJob, arguments: tuple[str, ...]) -> None:
-        """Run to the end what must not fail. Raises `EngineFailed` with the last lines."""
-        last: deque[str] = deque(maxlen=_LAST_LINES)
-
-        def on_line(text: str) -> None:
-            if text.strip():
-                last.append(text)
-                self.emit(EngineLine(node=job.node, text=text))
-
-        status = await self._call(arguments, on_line)
+    async def _demand(self, job: BuildJob, arguments: tuple[str, ...], alone: str = "") -> None:
+        """Run to the end what must not fail; ``alone`` is how to repeat it. Raises `EngineFailed`."""
+        listener = Listener(job.node, self.emit, is_buildah_detail, noise=_NOISE)
+        status = await self._call(arguments, listener)
         if status != 0:
-            raise EngineFailed(
-                f"{self.name} failed ({job.activity.value} {job.node}, exit status {status}); its last lines were:\n"
-                + "\n".join(f"  | {line}" for line in last),
-                lines=tuple(last),
-                notes=(f"target `{job.target}` for {job.platform}, context {job.context}",),
-                help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
-            )
+            notes = (_LOST,) if listener.last.dropped else ()
+            raise build_failed(self.name, job, status, listener.last, alone, notes=notes)
 
     async def _clear(self, inputs: Inputs) -> None:
         """Remove the containers of a build that was ended, as far as that can be done."""

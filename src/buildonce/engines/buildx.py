@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.builders import read_builder
+from buildonce.engines.failures import build_failed, command_alone
+from buildonce.engines.last_lines import LastLines
+from buildonce.engines.listening import BuildkitDetails, Listener
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.errors import EngineFailed, EngineUnavailable
-from buildonce.events import Emit, EngineLine
+from buildonce.events import Emit
 from buildonce.oci import Descriptor, decode_index
 from buildonce.store.documents import LIMIT
 from buildonce.store.streams import open_file
 
-_LAST_LINES = 25
 _PATIENCE = 30
 _NOT_PASSED_ON = ("SOURCE_DATE_EPOCH",)
 """Variables that buildx turns into build arguments; times are set by assembly, an engine's build must not vary."""
@@ -81,24 +82,20 @@ class Buildx:
 
     async def _run(self, job: BuildJob, output: str) -> float:
         """Run a build; return the seconds that it took. Raises `EngineFailed` with the engine's last lines."""
-        last: deque[str] = deque(maxlen=_LAST_LINES)
-
-        def on_line(text: str) -> None:
-            if text.strip():
-                last.append(text)
-                self.emit(EngineLine(node=job.node, text=text))
-
+        listener = Listener(job.node, self.emit, BuildkitDetails())
         with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
             dockerfile = Path(folder) / "Dockerfile"
             await asyncio.to_thread(_write_inputs, job, dockerfile)
             started = time.monotonic()
-            status = await self._call(build_arguments(job, dockerfile, output), on_line)
+            arguments = build_arguments(job, dockerfile, output)
+            status = await self._call(arguments, listener)
             seconds = time.monotonic() - started
         if status != 0:
-            raise await self._failure(job, status, tuple(last))
+            alone = command_alone("docker buildx", arguments, job)
+            raise await self._failure(job, status, listener.last, alone)
         return seconds
 
-    async def _failure(self, job: BuildJob, status: int, last: tuple[str, ...]) -> EngineFailed:
+    async def _failure(self, job: BuildJob, status: int, last: LastLines, alone: str) -> EngineFailed:
         """Return what a failed build is; raise `EngineUnavailable` if it failed since no engine answers.
 
         Only now is it asked whether one does, and whether it can write what it is to write: before every build, that
@@ -114,16 +111,8 @@ class Buildx:
                 help="switch it on in Docker's settings, or make a builder with `docker buildx create --use`",
             )
         name = " ".join((self.name, *version.split()[1:2]))
-        return EngineFailed(
-            f"{name} failed ({job.activity.value} {job.node}, exit status {status}); its last lines were:\n"
-            + "\n".join(f"  | {line}" for line in last),
-            lines=last,
-            notes=(
-                f"target `{job.target}` for {job.platform}, context {job.context}",
-                *(() if builder.runs(job.platform) else (f"no node of `{builder.name}` lists {job.platform}",)),
-            ),
-            help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
-        )
+        notes = () if builder.runs(job.platform) else (f"no node of `{builder.name}` lists {job.platform}",)
+        return build_failed(name, job, status, last, alone, notes=notes)
 
     async def _ask(self, *arguments: str) -> str:
         lines: list[str] = []

@@ -19,7 +19,8 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     stage's or image's name to what replaces it (``docker-image://...``, ``oci-layout://...``). ``output`` is an empty
     folder for what is made; ``compress`` says whether an image's layers are compressed.
 
-    ``path`` is how messages name the Dockerfile, whose first ``own_lines`` lines stand where they do in the user's.
+    ``path`` is how messages name the Dockerfile, whose first ``own_lines`` lines stand where they do in the user's;
+    ``stage`` is the stage of it that is wanted, by its name or else its number.
     ``known_layers`` are the diff IDs of layers that are at hand elsewhere: they may stay uncompressed.
     ``known_history`` says how many entries of the image's history are of the external image that it is built on.
     """
@@ -37,6 +38,7 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     compress: bool = True
     path: str = "Dockerfile"
     own_lines: int = 1_000_000
+    stage: str = ""
     known_layers: frozenset[str] = frozenset()
     known_history: int = 0
 

@@ -34,7 +34,7 @@ _WIDTH = max(len(word) for word in (*_DOING.values(), *_DONE.values()))
 
 
 class LineProgress:
-    """Writes one line for each event; the engine's own output only when ``verbose``."""
+    """Writes one line for each event; of the engine's output, the steps and what they say, and all when ``verbose``."""
 
     def __init__(self, write: Callable[[str], None], *, verbose: bool) -> None:
         self._write = write
@@ -46,8 +46,8 @@ class LineProgress:
                 self._write(f"{_DOING[activity]:<{_WIDTH}}  {node}" + (f"  ({reason})" if reason else ""))
             case Finished(activity=activity, node=node, seconds=seconds, result=result):
                 self._write(f"{_DONE[activity]:<{_WIDTH}}  {node}  {seconds:.1f} s" + (f"  {result}" if result else ""))
-            case EngineLine(node=node, text=text):
-                if self._verbose:
+            case EngineLine(node=node, text=text, is_detail=is_detail):
+                if self._verbose or not is_detail:
                     self._write(f"  [{node}] {text}")
             case Warned(message=message):
                 self._write(f"warning: {message}")

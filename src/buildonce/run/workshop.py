@@ -194,6 +194,7 @@ class Workshop:
             compress=compress,
             path=graph.dockerfile.path,
             own_lines=graph.dockerfile.text.count("\n") + 1,
+            stage=graph.stages[order.stage].label,
             known_layers=frozenset(diff_id for image in images for diff_id in diff_ids(image.config_content)),
             known_history=self._known_history(graph, order.stage),
         )

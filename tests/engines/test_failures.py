@@ -1,0 +1,88 @@
+"""What is said of a build that failed, and the command that repeats it."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from buildonce.engines.buildah import Inputs
+from buildonce.engines.buildah import build_arguments as buildah_arguments
+from buildonce.engines.buildah_contexts import spell, translate
+from buildonce.engines.buildx import build_arguments, files_output
+from buildonce.engines.failures import build_failed, command_alone
+from buildonce.engines.last_lines import LastLines
+from buildonce.engines.protocol import BuildJob
+from tests.engines.jobs import make_job
+
+CONTEXTS = {"debian:12": "docker-image://docker.io/library/debian@sha256:12", "core": "oci-layout:///cache@sha256:34"}
+
+
+def job_of(folder: Path, *, stage: str = "builder", build_args: Mapping[str, str] | None = None) -> BuildJob:
+    """A job for a stage that was derived: its own target is none of the user's."""
+    job = make_job(folder, target="buildonce-core", contexts=CONTEXTS)
+    return replace(job, stage=stage, build_args=build_args or {}, context=Path("con text"))
+
+
+def alone(job: BuildJob) -> str:
+    return command_alone("docker buildx", build_arguments(job, Path("/tmp/x/Dockerfile"), files_output(job)), job)
+
+
+def test_the_command_builds_the_users_stage_from_the_users_dockerfile(tmp_path: Path) -> None:
+    assert alone(job_of(tmp_path, build_args={"WHAT": "it's", "A": "$b"})) == (
+        "docker buildx build --target builder --platform linux/amd64 --build-arg 'A=$b' --build-arg 'WHAT=it'\"'\"'s'"
+        " --build-context core=oci-layout:///cache@sha256:34"
+        " --build-context debian:12=docker-image://docker.io/library/debian@sha256:12"
+        " --file images/Dockerfile 'con text'"
+    )
+
+
+def test_buildah_is_called_by_its_own_name_and_gets_no_context_that_is_gone(tmp_path: Path) -> None:
+    job, inputs = job_of(tmp_path), Inputs(folder=Path("/tmp/passing"))
+    contexts = {**spell(CONTEXTS), "core": "container-image://oci:/tmp/passing/layouts/34"}
+    contexts["debian:12"] = translate({"debian:12": CONTEXTS["debian:12"]}, tmp_path)["debian:12"]
+    words = buildah_arguments(job, inputs, contexts, archive=Path("/out/files.tar"))
+    assert command_alone("podman", words, job, passing="/tmp/passing") == (
+        "podman build --target builder --layers --format=docker --platform linux/amd64"
+        " --build-context debian:12=container-image://docker.io/library/debian@sha256:12"
+        " --file images/Dockerfile 'con text'"
+    )
+
+
+@pytest.mark.parametrize("stage", ["2", ""])
+def test_a_stage_without_a_name_is_not_asked_for(tmp_path: Path, stage: str) -> None:
+    assert "--target" not in alone(job_of(tmp_path, stage=stage))
+
+
+def test_what_looks_secret_is_not_shown(tmp_path: Path) -> None:
+    secrets = {"NPM_TOKEN": "s3cret", "INDEX": "https://user:s3cret@example.org/", "PUBLIC_URL": "https://example.org/"}
+    job = replace(job_of(tmp_path, build_args=secrets), named_contexts={"src": "https://user:s3cret@example.org/x.git"})
+    words = shlex.split(alone(job))
+    assert "s3cret" not in " ".join(words)
+    assert [word for before, word in itertools.pairwise(words) if before == "--build-arg"] == [
+        "INDEX",
+        "NPM_TOKEN",
+        "PUBLIC_URL=https://example.org/",
+    ]
+
+
+def test_a_failure_names_the_stage_the_file_and_the_command(tmp_path: Path) -> None:
+    last = LastLines()
+    for line in ("make: *** no rule", "make: *** no rule"):
+        last.add(line)
+    job = job_of(tmp_path)
+    error = build_failed("engine 1.2", job, 2, last, "engine build .", notes=("what else is known",))
+    assert str(error) == (
+        "engine 1.2 failed (compile builder linux/amd64, exit status 2); its last lines were:\n"
+        "  | make: *** no rule (2 times)\n"
+        "  = note: stage `builder` of images/Dockerfile for linux/amd64, context con text\n"
+        "  = note: what else is known\n"
+        "  = note: to run it alone: engine build .\n"
+        "help: nothing was tagged; the lines above name the instruction of your Dockerfile that failed"
+    )
+    assert error.lines == ("make: *** no rule (2 times)",)
+    assert build_failed("engine", job, 2, LastLines(), "").message.endswith("exit status 2) and said nothing")
