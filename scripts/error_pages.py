@@ -100,6 +100,8 @@ NEXT_STEPS: Mapping[str, str] = {
     "ASSEMBLY-ENGINE": "Nothing to do: an engine builds this image instead.",
     "ARCHIVE": "A layer of a base image is malformed or hostile. Choose another base, or have it built again.",
     "FIT": "The message says what would cure it; [what is checked, and how](../../fit.md) has the rules.",
+    "NOT-MADE": "Make the plan again: a new one finds what is missing, and gives it to a job that may make it.",
+    "PLAN-DIFFERS": "Check out the commit that the plan was made from, unchanged; the message names what differs.",
     "NO-COMPILE": "Run the job that compiles for this commit first; `buildonce explain` says why the key is a new one.",
     "MISSING-BLOBS": "Run the same command again: what the registry lost is sent once more.",
     "NOT-IN-STORE": "Something removed it, or it never came there; `buildonce verify` finds what else is missing.",

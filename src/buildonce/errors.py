@@ -163,6 +163,12 @@ class NotCompiled(Error):
     code = "NO-COMPILE"
 
 
+class PlanDiffers(Error):
+    """A job's checkout is not the one that its plan was made from."""
+
+    code = "PLAN-DIFFERS"
+
+
 class NotInStore(StoreError):
     """A store does not hold what was asked for by its digest."""
 

@@ -83,11 +83,11 @@ def build(
         load=load,
     )
     if watch:
-        asyncio.run(_watch(asked, emit, how, lambda outcome: _show(outcome, as_json=as_json)))
-    _show(asyncio.run(_build(asked, emit, how)), as_json=as_json)
+        asyncio.run(_watch(asked, emit, how, lambda outcome: show_outcome(outcome, as_json=as_json)))
+    show_outcome(asyncio.run(_build(asked, emit, how)), as_json=as_json)
 
 
-def _show(outcome: Outcome, *, as_json: bool) -> None:
+def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """Print what was done; of a staged release, its record."""
     from buildonce.report.documents import print_document
     from buildonce.report.outcomes import outcome_document, render_outcome
@@ -168,6 +168,7 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
     )
     from buildonce.events import Warned
     from buildonce.run.building import Options, build_project
+    from buildonce.run.permits import EVERYTHING, NO_COMPILE
     from buildonce.run.planned import plan_project
 
     wanted = await open_wanted(asked)
@@ -188,7 +189,7 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
         options = Options(
             tags=variant_tags(wanted, names, asked),
             epoch=source_date_epoch(os.environ),
-            may_compile=how.may_compile,
+            permit=EVERYTHING if how.may_compile else NO_COMPILE,
             unchecked=unchecked_variants(wanted, how.unchecked, planned.plan.variants),
             stage_only=how.stage_only,
             compression=Compression(how.compression),

@@ -81,13 +81,21 @@ async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
     What is given lies in the current folder all the same: it is made, and in no checkout.
     """
     configuration = await effective_configuration(asked, folder or Path())
+    if not configuration.declaration.variants:
+        paths = _dockerfiles(asked, configuration)
+        configuration = replace(configuration, declaration=replace(configuration.declaration, dockerfiles=paths))
+    return open_configuration(configuration, split_commas(asked.variants), folder)
+
+
+def open_configuration(configuration: Configuration, variants: tuple[str, ...], folder: Path | None = None) -> Wanted:
+    """Return what is asked for of the project in ``folder``, when all that counts is known; see `open_wanted`."""
     declaration = configuration.declaration
     memory = state_folder(dict(os.environ)) / "contexts"
     declared: tuple[Declared, ...] = ()
     if declaration.variants:
         project, declared = load_declared(declaration, folder or Path(), memory=memory)
     else:
-        project = load_files(_orders(asked, configuration, folder or Path()), memory)
+        project = load_files(_orders(declaration, folder or Path()), memory)
     platforms = tuple(sorted({parse_platform(text) for text in declaration.platforms}))
     needed = {*platforms, *(platform for one in declared for platform in one.platforms)}
     given = {stage: open_given(files, Path(), sorted(needed)) for stage, files in declaration.given.items()}
@@ -95,18 +103,23 @@ async def open_wanted(asked: Asked, folder: Path | None = None) -> Wanted:
         files=tuple(replace(file, given=given) for file in project.files),
         platforms=platforms,
         build_platform=parse_platform(declaration.build_platform or BUILD_PLATFORM),
-        variants=split_commas(asked.variants),
+        variants=variants,
         declared=declared,
     )
     return Wanted(configuration=configuration, project=project, request=request)
 
 
-def _orders(asked: Asked, configuration: Configuration, folder: Path) -> Sequence[FileOrder]:
-    """Return the Dockerfiles of a project that declares no variants."""
+def _dockerfiles(asked: Asked, configuration: Configuration) -> tuple[str, ...]:
+    """Return the Dockerfiles of a project that declares no variants, as they are named, else the context's."""
     declaration = configuration.declaration
-    context = folder / declaration.context
     is_declared = asked.files or configuration.file is not None
-    paths = [folder / path for path in declaration.dockerfiles] if is_declared else [context / "Dockerfile"]
+    return declaration.dockerfiles if is_declared else (str(Path(declaration.context) / "Dockerfile"),)
+
+
+def _orders(declaration: Declaration, folder: Path) -> Sequence[FileOrder]:
+    """Return the Dockerfiles of a project that declares no variants."""
+    context = folder / declaration.context
+    paths = [folder / path for path in declaration.dockerfiles]
     contexts = load_named_contexts([f"{name}={value}" for name, value in declaration.contexts.items()], folder)
     return [
         FileOrder(dockerfile=path, context=context, build_args=declaration.args, named_contexts=contexts)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from buildonce.run.plan_file import Made, PlanFile
 from buildonce.ship.record import ReleaseRecord
 
 PLAN_SCHEMA = "buildonce.plan/1"
@@ -338,6 +339,8 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "checkup": CheckupDocument,
     "copy": CopyDocument,
     "configuration": ConfigurationDocument,
+    "plan-file": PlanFile,
+    "made": Made,
 }
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from buildonce.assemble.facts import Facts
 from buildonce.assemble.image import BaseImage
+from buildonce.oci import Digest
 from buildonce.plan.nodes import BaseNode
 from buildonce.reference import Repository
 from buildonce.run.layers import Stack, stack_layers
@@ -34,13 +35,14 @@ class BaseDetails(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``holds_base`` is False for an external image, and for a base that cannot be used: the record's own image is then
     empty. ``facts`` are by `Probe.key`; ``proofs`` are one for each shape that was looked at; ``offer`` is what the
-    base offers to programs, as `encode_offer` writes it.
+    base offers to programs, as `encode_offer` writes it. Where these two do not fit, ``more`` is where they are kept.
     """
 
     holds_base: bool = True
     facts: Mapping[str, Facts] = {}
     proofs: tuple[Proof, ...] = ()
     offer: str = ""
+    more: Digest | None = None
 
     @property
     def disproof(self) -> Proof | None:

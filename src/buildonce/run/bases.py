@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from buildonce.assemble.config import begin_stage, scratch_config
 from buildonce.assemble.entries import NotExpressible
@@ -19,6 +20,7 @@ from buildonce.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Digest, Manifest
 from buildonce.plan.nodes import BaseNode, BaseOrigin, Plan
 from buildonce.plan.recipes import Key, encode_recipe
 from buildonce.reference import Reference, Repository
+from buildonce.run.base_more import More, keep_more, read_more
 from buildonce.run.base_records import BaseDetails, ReadyBase, base_details, base_name, base_stack
 from buildonce.run.built import read_built
 from buildonce.run.cache_places import origins_of
@@ -29,12 +31,11 @@ from buildonce.run.proving import Prover, last_error
 from buildonce.run.resolving import open_image
 from buildonce.run.workshop import Order, Workshop
 from buildonce.store.protocol import Blob, Source
-from buildonce.store.results import Record, Result, find_result, put_result, without_record
+from buildonce.store.results import Record, Result, put_result, without_record
 from buildonce.store.streams import blob_of_bytes
 
-_FACTS_LIMIT = 1_000_000
-_OFFER_LIMIT = 400_000
-"""How many characters of an offer go into a record; this machine remembers a larger one."""
+_RECORD_LIMIT = 1_000_000
+"""How many bytes of what is known go into a record, which is a part of a manifest: registries limit these."""
 
 
 class BaseMaker:
@@ -61,14 +62,20 @@ class BaseMaker:
         if known is None:
             known = decode_offer(self._shop.state.recall("offer", base.image.manifest_digest, str) or "")
         if known is None:
-            known = await self._shop.layers.offer(base_stack(base))
+            stack = base_stack(base)
+            self._check_reading(base, stack.layers)
+            known = await self._shop.layers.offer(stack)
             base.offer = await asyncio.to_thread(encode_offer, known)
             self._shop.state.remember("offer", base.image.manifest_digest, base.offer)
         return known
 
     async def _get(self, node: BaseNode) -> ReadyBase:
-        found = await find_result(self._shop.cache, base_name(node))
+        permit = self._shop.permit
+        is_own = permit.bases is None or node.key in permit.bases or node.origin is BaseOrigin.SCRATCH
+        found = await self._shop.find(base_name(node), is_own=is_own)
         base = await self._found(node, found) if found and _is_whole(node, found) else None
+        if base is None and node.origin is not BaseOrigin.SCRATCH:
+            permit.check_base(node, f"it is not in {self._shop.cache.name}, and has to be made")
         if base is None or (base.disproof is not None and self._shop.reprove and not base.holds_base):
             base = await self._make(node)
         if base.disproof is not None and (base.proved or not self._shop.reprove):
@@ -91,6 +98,18 @@ class BaseMaker:
             self._remember(base, missing)
         return base
 
+    async def look(self, node: BaseNode, found: Result) -> ReadyBase | None:
+        """Return a base that is in the cache, as other machines find it; None if it has to be made all the same."""
+        return await self._found(node, found) if _is_whole(node, found) else None
+
+    def lack(self, base: ReadyBase) -> str:
+        """Return why a base cannot be used by its record alone; nothing if it can. Raises `NotExpressible`."""
+        if not base.image.manifest.layers or base.disproof is not None:
+            return ""
+        if any(probe.key not in base.facts for probe in _probes(self._shop.plan, base)):
+            return "its record does not say what its variants ask now"
+        return "" if decode_offer(base.offer) else "its record does not say what it offers to programs"
+
     async def _found(self, node: BaseNode, found: Result) -> ReadyBase:
         details = base_details(found)
         if details.holds_base:
@@ -100,6 +119,7 @@ class BaseMaker:
             origins = await origins_of(self._shop.cache, found.stored.digest)
         else:
             image, source, origins = self._external(node)
+        more = await read_more(self._shop.cache, details.more) if details.more else More()
         return ReadyBase(
             node=node,
             image=image,
@@ -108,9 +128,9 @@ class BaseMaker:
             fresh=False,
             holds_base=details.holds_base,
             seconds=found.record.seconds,
-            facts=dict(details.facts),
+            facts={**more.facts, **details.facts},
             proofs=details.proofs,
-            offer=details.offer,
+            offer=details.offer or more.offer,
         )
 
     async def _make(self, node: BaseNode) -> ReadyBase:
@@ -186,9 +206,16 @@ class BaseMaker:
 
     async def _gather(self, base: ReadyBase, probe: Probe) -> Facts:
         stack = base_stack(base, probe.layers)
+        self._check_reading(base, stack.layers)
         tree = await self._shop.layers.tree(stack)
         kept = await self._shop.layers.kept(stack)
         return await asyncio.to_thread(_gather, tree, kept, probe)
+
+    def _check_reading(self, base: ReadyBase, layers: tuple[Descriptor, ...]) -> None:
+        if layers:
+            self._shop.permit.check_base(
+                base.node, "its record does not say all that is asked, and its layers are read"
+            )
 
     def _remember(self, base: ReadyBase, keys: tuple[str, ...]) -> None:
         for key in keys:
@@ -197,10 +224,10 @@ class BaseMaker:
     async def _store(self, base: ReadyBase) -> None:
         """Put the base into the cache, whole, with all that is known of it."""
         node = base.node
-        offer = base.offer if len(base.offer) < _OFFER_LIMIT else ""
-        details = BaseDetails(
-            holds_base=base.holds_base, facts=_bounded(base.facts, len(offer)), proofs=base.proofs, offer=offer
-        )
+        details = BaseDetails(holds_base=base.holds_base, facts=base.facts, proofs=base.proofs, offer=base.offer)
+        if len(msgspec.json.encode(details)) > _RECORD_LIMIT:
+            more = await keep_more(self._shop.cache, node, More(facts=base.facts, offer=base.offer))
+            details = replace(details, facts={}, offer="", more=more)
         manifest, new, shared = _stored_image(base)
         record = Record(
             kind="base",
@@ -212,6 +239,7 @@ class BaseMaker:
             details=msgspec.Raw(msgspec.json.encode(details)),
         )
         kept = await put_result(self._shop.cache, manifest=manifest, record=record, new=new, shared=shared)
+        self._shop.note(kept, base_name(node))
         if base.fresh:
             await self._shop.keep_account(lambda: self._shop.accountant.base(node), base.seconds)
             base.origins = await origins_of(self._shop.cache, kept.stored.digest)
@@ -245,8 +273,3 @@ def _probes(plan: Plan, base: ReadyBase) -> tuple[Probe, ...]:
 def _gather(tree: Tree, kept: Mapping[Digest, bytes], probe: Probe) -> Facts:
     users = read_users(tree, kept)
     return gather_facts(tree, probe.destinations, users.passwd, users.group, problems=users.problems)
-
-
-def _bounded(facts: Mapping[str, Facts], taken: int) -> Mapping[str, Facts]:
-    """Return the facts if they fit into a manifest, which registries limit; else none: they are read again."""
-    return facts if len(msgspec.json.encode(facts)) + taken < _FACTS_LIMIT else {}

@@ -28,6 +28,7 @@ from buildonce.run.images import ImageMaker, ReadyImage
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.layers import LayerReader
 from buildonce.run.outcome import ImageOutcome, Outcome, Traffic
+from buildonce.run.permits import EVERYTHING, Permit
 from buildonce.run.planned import Planned
 from buildonce.run.proving import Prover
 from buildonce.run.releasing import staged_record, tag_release, warn_of_unfinished
@@ -50,12 +51,14 @@ class Options(Struct, frozen=True, kw_only=True):
 
     ``unchecked`` are the variants of which it does not matter whether their programs run. With ``stage_only``
     everything is published by digest, and no tag moves. ``compression`` is that of the layers that are made. With
-    ``reprove`` no earlier proof is believed.
+    ``reprove`` no earlier proof is believed. ``permit`` says what may be made, ``pins`` which results are used; see
+    `Workshop`.
     """
 
     tags: Mapping[str, tuple[str, ...]]
     epoch: int | None = None
-    may_compile: bool = True
+    permit: Permit = EVERYTHING
+    pins: Mapping[str, Digest] | None = None
     unchecked: frozenset[str] = frozenset()
     stage_only: bool = False
     compression: Compression = Compression.GZIP
@@ -171,7 +174,8 @@ def open_workshop(
         find_engine=find_engine,
         core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
         epoch=options.epoch,
-        may_compile=options.may_compile,
+        permit=options.permit,
+        pins=options.pins,
         compression=options.compression,
         reprove=options.reprove,
     )

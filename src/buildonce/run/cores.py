@@ -12,7 +12,6 @@ from buildonce.assemble.archive import Want, scan_layer
 from buildonce.assemble.core import normalise_core
 from buildonce.assemble.decoys import make_decoy
 from buildonce.assemble.tree import Tree, apply_layers
-from buildonce.errors import NotCompiled
 from buildonce.events import Activity
 from buildonce.oci import Digest
 from buildonce.plan.nodes import CoreNode
@@ -27,7 +26,7 @@ from buildonce.run.workshop import Order, Workshop
 from buildonce.store.feeding import read_in_thread
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Store
-from buildonce.store.results import Result, find_result
+from buildonce.store.results import Result
 
 _NO_TIMES = "core without times"
 
@@ -107,21 +106,17 @@ class CoreMaker:
 
     async def _get(self, node: CoreNode) -> ReadyCore:
         turn = self._shop.turn(core_name(node).tag)
-        found = await find_result(self._shop.cache, core_name(node))
+        is_own = self._shop.permit.cores is None or node.key in self._shop.permit.cores
+        found = await self._shop.find(core_name(node), is_own=is_own or node.given)
         if found is not None:
             return await self._ready(node, found)
         if node.given:
             return await self._compile(node)
-        if not self._shop.may_compile:
-            raise NotCompiled(
-                f"core `{node}` is not in {self._shop.cache.name}, and --no-compile forbids to compile it",
-                notes=(f"its key is {node.key[:32]}", f"it holds {', '.join(node.paths)}"),
-                help="run the compile job for this commit first, or leave out --no-compile",
-            )
+        self._shop.permit.check_core(node, self._shop.cache.name)
         await self._shop.take(turn, str(node))
         try:
             # Another run that had its turn meanwhile most likely compiled this core.
-            found = await find_result(self._shop.cache, core_name(node)) if turn.is_late() else None
+            found = await self._shop.find(core_name(node), is_own=True) if turn.is_late() else None
             core = await self._ready(node, found) if found else await self._compile(node)
         except BaseException:
             turn.end()
@@ -144,21 +139,22 @@ class CoreMaker:
     async def _compile(self, node: CoreNode) -> ReadyCore:
         tree, seconds = await self._make(node)
         # What is copied from the core need not wait until the core is packed and stored.
-        target = self._shop.folder / f"core-{node.key[:16]}.layer"
-        storing = self._shop.tasks.create_task(
-            store_core(
-                node,
-                tree,
-                seconds,
-                store=self._shop.cache,
-                target=target,
-                parts=self._shop.parts,
-                compression=self._shop.compression,
-            )
-        )
+        storing = self._shop.tasks.create_task(self._store(node, tree, seconds))
         self._shop.tasks.create_task(self._shop.keep_account(lambda: self._shop.accountant.core(node), seconds))
         plain = Tree({entry.path: entry for entry in without_contents(tree, names=True)})
         return ReadyCore(node=node, tree=plain, stored=storing, local=tree)
+
+    async def _store(self, node: CoreNode, tree: Tree, seconds: float) -> Result:
+        stored = await store_core(
+            node,
+            tree,
+            seconds,
+            store=self._shop.cache,
+            target=self._shop.folder / f"core-{node.key[:16]}.layer",
+            parts=self._shop.parts,
+            compression=self._shop.compression,
+        )
+        return self._shop.note(stored, core_name(node))
 
     async def _make(self, node: CoreNode) -> tuple[Tree, float]:
         """Have the engine compile the core; return its normalised files, and the engine's seconds.

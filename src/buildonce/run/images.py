@@ -15,13 +15,14 @@ from buildonce.errors import AssemblyError
 from buildonce.events import Activity, Finished
 from buildonce.oci import Descriptor, Manifest, decode_manifest, digest_of, encode_json
 from buildonce.plan.nodes import ImageNode
-from buildonce.plan.recipes import Recipe, encode_recipe, key_of
+from buildonce.plan.recipes import Recipe, encode_recipe
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.base_records import ReadyBase
 from buildonce.run.bases import BaseMaker
 from buildonce.run.built import read_built
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.fitting import Fit, FitChecker
+from buildonce.run.image_results import image_name, recipe_with
 from buildonce.run.jobs import derive_faithful
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.original_layers import with_original_layers
@@ -31,7 +32,7 @@ from buildonce.run.workshop import Order, Workshop
 from buildonce.ship.late_copies import LateCopy
 from buildonce.ship.release import Image
 from buildonce.store.protocol import Blob, Source
-from buildonce.store.results import Record, ResultName, find_result, put_result, without_record
+from buildonce.store.results import Record, ResultName, put_result, without_record
 from buildonce.store.streams import blob_of_bytes, blob_of_file
 from buildonce.tasks import together
 
@@ -77,6 +78,20 @@ class ImageMaker:
             error.notes += (f"needed by variant `{node.variant}` for {node.platform}",)
             raise
 
+    async def prepare(self, node: ImageNode) -> None:
+        """Have in the cache all that an engine or the base's layers are needed for: the rest is assembly, anywhere."""
+        if node.verdict.kind is VerdictKind.ENGINE:
+            await self._build(node, node.verdict.reason)
+            return
+        cores, base = await asyncio.gather(self._ready_cores(node), self._bases.get(node.base))
+        if base.disproof is not None:
+            await self._build(node, base.disproof.reason)
+            return
+        try:
+            await self._late.look(node, base, cores)
+        except NotExpressible as error:
+            await self._build(node, error.message)
+
     async def _ready_cores(self, node: ImageNode) -> Mapping[int, ReadyCore]:
         cores = await together(self._cores.get(key) for key in node.cores.values())
         return dict(zip(node.cores, cores, strict=True))
@@ -93,7 +108,7 @@ class ImageMaker:
             manifest=made.manifest,
             descriptor=made.manifest_descriptor,
             new=(*(blob_of_file(layer.path, layer.descriptor) for layer in late.values()), config),
-            shared=base.blobs(),
+            shared=self._shop.permit.shared_blobs(node, base.node, base.blobs()),
             late_copies=self._late_copies(node, decode_manifest(made.manifest)),
         )
         self._shop.emit(Finished(activity=Activity.ASSEMBLE, node=str(node), seconds=time.monotonic() - started))
@@ -117,13 +132,14 @@ class ImageMaker:
     async def _build(self, node: ImageNode, reason: str) -> ReadyImage:
         """Have the engine build the image as its Dockerfile says, the cores in the place of their stages."""
         cores = await self._ready_cores(node)
-        contents = [await core.content() for _, core in sorted(cores.items())]
-        recipe = msgspec.structs.replace(node.recipe, cores=tuple(contents))
-        name = ResultName(kind="image", name=node.variant, platform=node.platform, key=key_of(recipe))
-        found = await find_result(self._shop.cache, name)
+        recipe = recipe_with(node, [await core.content() for _, core in sorted(cores.items())])
+        name = image_name(node, recipe)
+        is_own = self._shop.permit.images is None or str(node) in self._shop.permit.images
+        found = await self._shop.find(name, is_own=is_own)
         if found is not None:
             manifest = without_record(found.manifest)
             return await self._built(node, manifest, self._shop.cache, reason, made=Made.REUSED)
+        self._shop.permit.check_image(node, reason)
         graph = self._shop.graphs[(node.file, node.platform)]
         built = await self._shop.build(
             Order(
@@ -143,9 +159,10 @@ class ImageMaker:
         source, manifest = with_original_layers(layout, manifest, config, node.external, open_repository)
         ready = await self._built(node, manifest, source, reason, made=Made.BUILT)
         record = _record(name, recipe, built.seconds)
-        await put_result(
+        kept = await put_result(
             self._shop.cache, manifest=manifest, record=record, new=ready.image.new, shared=ready.image.shared
         )
+        self._shop.note(kept, name)
         cores_of = {stage: self._shop.plan.cores[key] for stage, key in node.cores.items()}
         await self._shop.keep_account(lambda: self._shop.accountant.image(node, cores_of), built.seconds)
         return ready

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-import msgspec
 from msgspec import Struct
 
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
-from buildonce.plan.recipes import Key, key_of
+from buildonce.plan.recipes import Key
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.base_records import base_details, base_name
 from buildonce.run.core_results import core_details, core_name
+from buildonce.run.image_results import image_name, recipe_with
 from buildonce.store.protocol import Source
-from buildonce.store.results import Result, ResultName, find_result
+from buildonce.store.results import Result, find_result
 from buildonce.tasks import together
 
 
@@ -31,7 +31,8 @@ class Action(Enum):
 class Finding(Struct, frozen=True, kw_only=True):
     """What would be done for a node, and why.
 
-    ``proof`` says that a faithful build would be made for comparison; ``proven`` what an earlier one of a base showed.
+    ``proof`` says that a faithful build would be made for comparison; ``proven`` what an earlier one of a base showed;
+    ``result`` is what the cache has of it.
     """
 
     action: Action
@@ -39,6 +40,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     proof: bool = False
     proven: bool | None = None
+    result: Result | None = None
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
@@ -80,7 +82,12 @@ def _core_finding(node: CoreNode, found: Result | None, cache: Source) -> Findin
         return Finding(action=Action.READ, reason="its files are given")
     if found is None:
         return Finding(action=Action.COMPILE, reason=f"no core with the key {node.key[:12]} in {cache.name}")
-    return Finding(action=Action.REUSE, reason="nothing that it depends on has changed", seconds=found.record.seconds)
+    return Finding(
+        action=Action.REUSE,
+        reason="nothing that it depends on has changed",
+        seconds=found.record.seconds,
+        result=found,
+    )
 
 
 def _base_finding(node: BaseNode, found: Result | None, cache: Source, *, reprove: bool) -> Finding:
@@ -108,6 +115,7 @@ def _found_base(node: BaseNode, found: Result, *, reprove: bool) -> Finding:
         seconds=found.record.seconds,
         proof=reprove and node.needs_proof,
         proven=None if proof is None else proof.equal,
+        result=found,
     )
 
 
@@ -127,12 +135,10 @@ async def _inspect_image(
     if len(results) < len(found):
         return Finding(action=Action.BUILD, reason=f"{reason}; its core is not there yet")
     contents = tuple(core_details(core).content for core in results)
-    key = key_of(msgspec.structs.replace(node.recipe, cores=contents))
-    name = ResultName(kind="image", name=node.variant, platform=node.platform, key=key)
-    image = await find_result(cache, name)
+    image = await find_result(cache, image_name(node, recipe_with(node, contents)))
     if image is None:
         return Finding(action=Action.BUILD, reason=reason)
-    return Finding(action=Action.REUSE, reason=f"built before; {reason}", seconds=image.record.seconds)
+    return Finding(action=Action.REUSE, reason=f"built before; {reason}", seconds=image.record.seconds, result=image)
 
 
 def _engine_reason(node: ImageNode, bases: Mapping[Key, Result | None], *, reprove: bool) -> str | None:

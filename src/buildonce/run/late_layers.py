@@ -98,6 +98,10 @@ class LateLayers:
             steps.append(_image_step(made.placed, written))
         return LateSteps(steps=tuple(steps), layers=tuple(layers))
 
+    async def look(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> None:
+        """Raise what `steps` would raise, without reading what is in the files."""
+        await self._make(place_steps(node, base.image), node, base, cores)
+
     async def brought(self, node: ImageNode, base: ReadyBase, cores: Mapping[int, ReadyCore]) -> Brought:
         """Return what the copies bring that are left out of the middle of the base; raises as `steps` does."""
         made = await self._make(place_steps(node, base.image)[: len(node.hoisted)], node, base, cores)

@@ -24,7 +24,7 @@ from buildonce.plan.plain_commands import depend_on_names_alone
 from buildonce.plan.tails import named_word
 from buildonce.run.base_records import Proof, ReadyBase, base_stack, find_disproof
 from buildonce.run.built import read_built
-from buildonce.run.cores import CoreMaker
+from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.jobs import Derived, derive_base, derive_proof
 from buildonce.run.late_layers import LateLayers
 from buildonce.run.layers import stack_layers
@@ -82,17 +82,17 @@ class Prover:
 
     async def _prove(self, base: ReadyBase, image: ImageNode, known: Mapping[str, Proof]) -> tuple[Proof, ...]:
         """Return the proof for what an image brings; none if there is one."""
-        ready = await together(self._cores.get(key) for key in image.cores.values())
-        cores = dict(zip(image.cores, ready, strict=True))
+        cores = await self._ready_cores(image)
         try:
             brought = await self._late.brought(image, base, cores)
         except NotExpressible as error:
             base.proved = True
             return (self.proof(base.node, reason=error.message),)
-        is_plain = depend_on_names_alone([step.step for step in image.tail], brought.files())
-        shape = brought.shape(with_sizes=not is_plain)
+        is_plain, shape = _shape(image, brought)
         if shape in known:
             return ()
+        why = f"nothing proves that it is the same with what `{image}` brings, and it is built for comparison"
+        self._shop.permit.check_base(base.node, why)
         base.proved = True
         contexts = await self._cores.named_contexts(base.node.file, image.cores)
         case = _Case(base=base, image=image, brought=brought, contexts=contexts)
@@ -100,6 +100,15 @@ class Prover:
         if not reason and not is_plain:
             reason = await self._compare_decoys(case)
         return (self.proof(base.node, reason=reason, shape=shape),)
+
+    async def is_proven(self, base: ReadyBase, image: ImageNode) -> bool:
+        """Say whether a proof that the base has is about what an image brings. Raises as `LateLayers.brought` does."""
+        brought = await self._late.brought(image, base, await self._ready_cores(image))
+        return _shape(image, brought)[1] in {proof.shape for proof in base.proofs}
+
+    async def _ready_cores(self, image: ImageNode) -> Mapping[int, ReadyCore]:
+        ready = await together(self._cores.get(key) for key in image.cores.values())
+        return dict(zip(image.cores, ready, strict=True))
 
     async def _script_naming(self, case: _Case) -> str:
         """Return which script of the project names what is copied; nothing if none of those that are run does."""
@@ -215,6 +224,12 @@ def last_error(error: EngineFailed) -> str:
         (line.strip() for line in reversed(error.lines) if "ERROR" in line or line.startswith("Error: ")), error.message
     )
     return last[:200]
+
+
+def _shape(image: ImageNode, brought: Brought) -> tuple[bool, str]:
+    """Return whether the names alone of what is brought count for what follows it, and its shape accordingly."""
+    is_plain = depend_on_names_alone([step.step for step in image.tail], brought.files())
+    return is_plain, brought.shape(with_sizes=not is_plain)
 
 
 def _first(differences: Iterable[Difference], changing: frozenset[str] | set[str]) -> Difference | None:

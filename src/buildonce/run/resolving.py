@@ -21,6 +21,7 @@ from buildonce.oci import (
     Platform,
     decode_index,
     decode_manifest,
+    digest_of,
     parse_digest,
     parse_platform,
 )
@@ -119,6 +120,19 @@ def _named_only(name: str, platform: Platform) -> ExternalImage:
     )
 
 
+def make_image(name: str, platform: Platform, *, pinned: Digest, manifest: bytes, config: bytes) -> ExternalImage:
+    """Return an external image from its documents, which were checked. Raises `IntegrityError` for malformed ones."""
+    return ExternalImage(
+        reference=parse_image_address(name),
+        platform=platform,
+        digest=digest_of(manifest),
+        pinned=pinned,
+        manifest=decode_manifest(manifest),
+        config=_read_config(config, name),
+        config_content=config,
+    )
+
+
 def open_image(reference: Reference | LayoutReference, open_repository: OpenRepository) -> Store:
     """Return where an image is."""
     if isinstance(reference, LayoutReference):
@@ -150,17 +164,8 @@ class _Resolver:
         if tagged.media_type in INDEX_TYPES:
             descriptor = _choose(decode_index(tagged.content).manifests, platform, name)
             stored = await self._by_digest(descriptor.digest, source, name)
-        manifest = decode_manifest(stored.content)
-        content = await self._config(manifest.config, source)
-        return ExternalImage(
-            reference=reference,
-            platform=platform,
-            digest=stored.digest,
-            pinned=tagged.digest,
-            manifest=manifest,
-            config=_read_config(content, name),
-            config_content=content,
-        )
+        content = await self._config(decode_manifest(stored.content).config, source)
+        return make_image(name, platform, pinned=tagged.digest, manifest=stored.content, config=content)
 
     async def _tagged(self, reference: Reference | LayoutReference, source: Store) -> Stored:
         """Return what the tag points to; a HEAD is enough when its digest is known (and is not metered as a pull)."""

@@ -19,7 +19,7 @@ from buildonce.dockerfile.stages import ImageSource, StageGraph, chain
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
 from buildonce.errors import EngineUnavailable, StoreError
 from buildonce.events import Activity, Emit, Finished, Started
-from buildonce.oci import Descriptor, Platform
+from buildonce.oci import Descriptor, Digest, Platform
 from buildonce.plan.accounts import Account, Accountant
 from buildonce.plan.core_titles import Titles
 from buildonce.plan.file_plans import Images, images_needed
@@ -32,12 +32,14 @@ from buildonce.run.last_results import keep_last
 from buildonce.run.layers import LayerReader
 from buildonce.run.original_layers import diff_ids
 from buildonce.run.outcome import EngineRun, ProofOutcome
+from buildonce.run.permits import EVERYTHING, Permit
 from buildonce.run.project import Project
 from buildonce.run.resolving import OpenRepository
 from buildonce.run.state import State
 from buildonce.run.turns import Turn
 from buildonce.store.layout import LayoutStore
 from buildonce.store.protocol import Source, Store
+from buildonce.store.results import Result, ResultName, find_result, read_result
 from buildonce.tasks import Tasks
 
 SMALL = 16 * 1024 * 1024
@@ -70,7 +72,9 @@ class Workshop:
     """One run's tools.
 
     ``epoch`` is SOURCE_DATE_EPOCH, if it is set; ``find_engine`` is called when one is needed; with ``reprove`` the
-    proofs that a cache has are not believed.
+    proofs that a cache has are not believed. ``pins`` has the digest of each result, by its tag, that was decided
+    before this run: only what ``permit`` has this run make is looked up by a tag then. ``results`` are those
+    that were found or put into the cache, by tag.
     """
 
     project: Project
@@ -90,12 +94,14 @@ class Workshop:
     find_engine: Callable[[], Awaitable[Engine]]
     core_titles: Titles
     epoch: int | None = None
-    may_compile: bool = True
+    permit: Permit = EVERYTHING
+    pins: Mapping[str, Digest] | None = None
     compression: Compression = Compression.GZIP
     reprove: bool = False
     engine_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENGINE_LIMIT))
     engine_runs: list[EngineRun] = field(default_factory=list)
     proofs: list[ProofOutcome] = field(default_factory=list)
+    results: dict[str, Result] = field(default_factory=dict)
     _once: dict[tuple[str, object], asyncio.Task[Any]] = field(default_factory=dict)
     _number: int = 0
 
@@ -117,6 +123,25 @@ class Workshop:
         yield result
         seconds = time.monotonic() - started
         self.emit(Finished(activity=activity, node=node, seconds=seconds, result=" ".join(result)))
+
+    async def find(self, name: ResultName, *, is_own: bool) -> Result | None:
+        """Return a result from the cache; one that another job makes (not ``is_own``) by its digest alone."""
+        if name.tag in self.results:
+            return self.results[name.tag]
+        pinned = (self.pins or {}).get(name.tag)
+        if pinned is not None:
+            stored = await self.cache.get_manifest(pinned)
+            found = read_result(stored, name) if stored else None
+        elif self.pins is not None and not is_own:
+            return None
+        else:
+            found = await find_result(self.cache, name)
+        return self.note(found, name) if found else None
+
+    def note(self, result: Result, name: ResultName) -> Result:
+        """Remember which result it is that this run works with; return it."""
+        self.results[name.tag] = result
+        return result
 
     async def keep_account(self, make: Callable[[], Account], seconds: float) -> None:
         """Keep in the cache what the key of a new result covers, for those who ask why the next one is another."""
