@@ -11,34 +11,8 @@ from collections.abc import Iterable
 import msgspec
 
 from buildonce.ci.runners import runner_of
+from buildonce.report.wire import MatrixDocument, MatrixJob
 from buildonce.run.plan_file import Job, PlanFile
-
-MATRIX_SCHEMA = "buildonce.matrix/1"
-
-
-class MatrixJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job of a matrix: the plan's ``job``, its ``title`` for people, and where it runs.
-
-    ``runner`` is the label of GitHub's machine that is natively of ``platform``; ``seconds`` an estimate.
-    """
-
-    job: str
-    title: str
-    platform: str
-    runner: str
-    seconds: float
-
-
-class MatrixDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``buildonce plan --matrix json`` prints. ``ship`` says whether there is anything to ship.
-
-    Nothing is left to do where both lists are empty and ``ship`` is false.
-    """
-
-    schema: str = MATRIX_SCHEMA
-    compile: tuple[MatrixJob, ...]
-    bases: tuple[MatrixJob, ...]
-    ship: bool
 
 
 def matrix_document(plan: PlanFile) -> MatrixDocument:

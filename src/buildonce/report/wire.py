@@ -20,6 +20,7 @@ RELEASED_SCHEMA = "buildonce.released/1"
 CHECKUP_SCHEMA = "buildonce.checkup/1"
 COPY_SCHEMA = "buildonce.copy/1"
 CONFIGURATION_SCHEMA = "buildonce.configuration/1"
+MATRIX_SCHEMA = "buildonce.matrix/1"
 
 
 class PlannedCore(msgspec.Struct, frozen=True, kw_only=True):
@@ -329,6 +330,31 @@ class ConfigurationDocument(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[ConfiguredValue, ...]
 
 
+class MatrixJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job of a matrix: the plan's ``job``, its ``title`` for people, and where it runs.
+
+    ``runner`` is the label of GitHub's machine that is natively of ``platform``; ``seconds`` an estimate.
+    """
+
+    job: str
+    title: str
+    platform: str
+    runner: str
+    seconds: float
+
+
+class MatrixDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``buildonce plan --matrix json`` prints. ``ship`` says whether there is anything to ship.
+
+    Nothing is left to do where both lists are empty and ``ship`` is false.
+    """
+
+    schema: str = MATRIX_SCHEMA
+    compile: tuple[MatrixJob, ...]
+    bases: tuple[MatrixJob, ...]
+    ship: bool
+
+
 DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "plan": PlanDocument,
     "outcome": OutcomeDocument,
@@ -339,6 +365,7 @@ DOCUMENTS: Mapping[str, type[msgspec.Struct]] = {
     "checkup": CheckupDocument,
     "copy": CopyDocument,
     "configuration": ConfigurationDocument,
+    "matrix": MatrixDocument,
     "plan-file": PlanFile,
     "made": Made,
 }

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from buildonce.errors import Error, NotCompiled
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
 from buildonce.plan.recipes import Key
-from buildonce.store.protocol import Blob
+from buildonce.store.protocol import Blob, Presence
 
 _AGAIN = "make the plan again: what is missing is then in the jobs of the new one"
 
@@ -26,8 +26,9 @@ class Permit(Struct, frozen=True, kw_only=True):
     """What a run may make. None stands for everything.
 
     ``cores`` may be compiled. The layers of ``bases`` may be read, and an engine may build and prove them. An engine
-    may build ``images`` (variant and platform). The variants in ``copied`` go to a disk, with all layers. ``job`` is the plan's job that this is, empty for a build that was told
-    not to compile; ``origins`` says of a node (a key; an image's name) where it should have come from.
+    may build ``images`` (variant and platform). The variants in ``copied`` go to a disk, with all layers. ``job`` is
+    the plan's job that this is, empty for a build that was told not to compile; ``origins`` says of a node (a key; an
+    image's name) where it should have come from.
     """
 
     job: str = ""
@@ -68,7 +69,7 @@ class Permit(Struct, frozen=True, kw_only=True):
             self.check_base(base, f"{what}: it is read")
             yield b""
 
-        return tuple(replace(blob, open=partial(refuse, blob)) for blob in blobs)
+        return tuple(replace(blob, open=partial(refuse, blob), presence=Presence.LIKELY) for blob in blobs)
 
     def check_image(self, node: ImageNode, reason: str) -> None:
         """Raise `NotMade` unless an engine may build an image; ``reason`` says why one has to."""

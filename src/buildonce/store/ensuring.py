@@ -10,6 +10,8 @@ from buildonce.store.protocol import Blob, Outcome, Presence, Store
 async def ensure_blob(store: Store, blob: Blob) -> Outcome:
     """Have the blob in the store with as little traffic as can be, when nobody knows whether it is there.
 
-    A mount is one request and settles it; else a large blob is asked for; else it is sent.
+    A mount is one request and settles it; else a large blob is asked for, or one that is likely there; else it is
+    sent.
     """
-    return await store.put_blob(replace(blob, presence=Presence.PERHAPS))
+    is_likely = blob.presence is Presence.LIKELY
+    return await store.put_blob(blob if is_likely else replace(blob, presence=Presence.PERHAPS))
