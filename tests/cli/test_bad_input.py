@@ -108,6 +108,10 @@ WRONG_BUILDS = {
     ),
     "an unknown field in a tag": Wrong(arguments=["--tag", "{name}"], says=["there is no field `{name}`"]),
     "a version without a Git tag": Wrong(arguments=["--tag", "{variant}-{version}"], says=["git tag"]),
+    "no number of engine jobs": Wrong(
+        environment={"BUILDONCE_ENGINE_JOBS": "0"}, says=["BUILDONCE_ENGINE_JOBS is `0`", "1 or more"]
+    ),
+    "engine jobs in words": Wrong(environment={"BUILDONCE_ENGINE_JOBS": "two"}, says=["`two`", "1 or more"]),
     "a strange SOURCE_DATE_EPOCH": Wrong(environment={"SOURCE_DATE_EPOCH": "today"}, says=["`today`", "seconds"]),
     "an output folder that is something else": Wrong(
         arguments=["--output", "oci:."], says=["holds files but no OCI image layout"], status=1

@@ -67,6 +67,10 @@ class PretendEngine:
         self._tell = tell
         self._seconds = seconds
 
+    def repeats(self, _: BuildJob, /) -> bool:
+        """Say no: cores have nothing in common."""
+        return False
+
     async def build(self, job: BuildJob) -> Built:
         """Build the image of a core."""
         self._tell(f"{job.node} {(job.context / 'source').read_text().strip()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform as host
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
 from buildonce.run.capabilities import remembered
 from buildonce.run.declared import load_declared
+from buildonce.run.engine_queue import ENGINE_JOBS
 from buildonce.run.given import open_given
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import OWN_FOLDER, FileOrder, Project, load_files
@@ -43,6 +45,8 @@ from buildonce.store.opening import LayoutLocation, open_store, parse_store
 from buildonce.store.overlay import OverlayStore
 from buildonce.store.protocol import Store
 from buildonce.store.registry import RegistrySession, RegistryStore, options_from_environment
+
+JOBS_SETTING = "BUILDONCE_ENGINE_JOBS"
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -270,8 +274,23 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings
             cache=open_cache(places, session),
             emit=emit,
             find_engine=engine,
+            engine_jobs=engine_jobs(environment),
         )
         yield around
+
+
+def engine_jobs(environment: Mapping[str, str]) -> int:
+    """Return how many builds an engine is given at once; raise `UsageError` unless it is a number from 1 on."""
+    text = environment.get(JOBS_SETTING)
+    if not text:
+        return ENGINE_JOBS
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", text):
+        raise UsageError(
+            f"{JOBS_SETTING} is `{text}`, which is no number of builds",
+            notes=("it says how many builds the engine is given at once",),
+            help=f"set it to 1 or more, or unset it, which means {ENGINE_JOBS}",
+        )
+    return int(text)
 
 
 def open_targets(locations: Mapping[str, LayoutLocation | Repository], session: RegistrySession) -> Mapping[str, Store]:

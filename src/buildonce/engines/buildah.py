@@ -113,6 +113,10 @@ class Buildah:
         """What messages call it."""
         return self.traits.name
 
+    def repeats(self, job: BuildJob, /) -> bool:
+        """Say yes, but for what is built without a look at earlier results."""
+        return not _is_distrusted(self.traits, find_needs(job, parse_dockerfile(encode(job.dockerfile), job.path)))
+
     async def build(self, job: BuildJob) -> Built:
         """Build the job's target as an image."""
         with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:

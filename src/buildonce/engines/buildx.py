@@ -69,6 +69,10 @@ class Buildx:
         """What messages call it."""
         return "docker buildx"
 
+    def repeats(self, _: BuildJob, /) -> bool:
+        """Say no: builds that need the same step wait for it together."""
+        return False
+
     async def build(self, job: BuildJob) -> Built:
         """Build the job's target as an image."""
         seconds = await self._run(job, image_output(job))

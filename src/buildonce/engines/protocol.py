@@ -69,6 +69,10 @@ class Engine(Protocol):
         """How messages call it, with its version."""
         ...
 
+    def repeats(self, job: BuildJob, /) -> bool:
+        """Say whether it runs again what another job is running just now, and would find its result later."""
+        ...
+
     async def build(self, job: BuildJob) -> Built:
         """Build the job's target. Raises `EngineFailed` with the engine's last lines, or `EngineUnavailable`."""
         ...

@@ -23,6 +23,7 @@ from buildonce.plan.core_titles import core_titles
 from buildonce.plan.nodes import ImageNode
 from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker
+from buildonce.run.engine_queue import ENGINE_JOBS, EngineQueue
 from buildonce.run.fitting import FitChecker, load_judge, require_fit
 from buildonce.run.images import ImageMaker, ReadyImage
 from buildonce.run.late_layers import LateLayers
@@ -66,7 +67,10 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What a run works with: stores, this machine's memory, the network, the engine, and who is told what happens."""
+    """What a run works with: stores, this machine's memory, the network, the engine, and who is told what happens.
+
+    ``engine_jobs`` is how many builds the engine is given at once.
+    """
 
     state: State
     session: RegistrySession
@@ -74,6 +78,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     cache: Store
     emit: Emit
     find_engine: Callable[[], Awaitable[Engine]]
+    engine_jobs: int = ENGINE_JOBS
 
 
 @dataclass(slots=True)
@@ -173,6 +178,7 @@ def open_workshop(
         tasks=tasks,
         find_engine=find_engine,
         core_titles=core_titles(planned.plan, planned.graphs, planned.project.places),
+        engine_queue=EngineQueue(around.engine_jobs),
         epoch=options.epoch,
         permit=options.permit,
         pins=options.pins,

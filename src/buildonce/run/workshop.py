@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from buildonce.assemble.compression import Compression
 from buildonce.assemble.parts import Parts
 from buildonce.dockerfile.stages import ImageSource, StageGraph, chain
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
+from buildonce.engines.shared_steps import find_steps
 from buildonce.errors import EngineUnavailable, StoreError
 from buildonce.events import Activity, Emit, Finished, Started
 from buildonce.oci import Descriptor, Digest, Platform
@@ -26,6 +27,7 @@ from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.nodes import Plan
 from buildonce.plan.planning import Graphs
 from buildonce.plan.sources import Request
+from buildonce.run.engine_queue import EngineQueue, Wish
 from buildonce.run.git import head
 from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
 from buildonce.run.last_results import keep_last
@@ -44,9 +46,6 @@ from buildonce.tasks import Tasks
 
 SMALL = 16 * 1024 * 1024
 """The largest image config that is read, in bytes."""
-
-ENGINE_LIMIT = 2
-"""How many builds an engine is given at once: drivers were seen to fail under more."""
 
 _T = TypeVar("_T")
 
@@ -93,12 +92,12 @@ class Workshop:
     tasks: Tasks
     find_engine: Callable[[], Awaitable[Engine]]
     core_titles: Titles
+    engine_queue: EngineQueue
     epoch: int | None = None
     permit: Permit = EVERYTHING
     pins: Mapping[str, Digest] | None = None
     compression: Compression = Compression.GZIP
     reprove: bool = False
-    engine_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENGINE_LIMIT))
     engine_runs: list[EngineRun] = field(default_factory=list)
     proofs: list[ProofOutcome] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
@@ -182,7 +181,7 @@ class Workshop:
         """Have the engine build an image; external images are those that the plan resolved."""
         engine: Engine = await self.once("engine", None, lambda: self._engine(order))
         job = self._job(order, compress=compress)
-        async with self.engine_limit, self.activity(order.activity, order.node, order.reason):
+        async with self._turn(engine, order, job), self.activity(order.activity, order.node, order.reason):
             built = await engine.build(job)
         self._record(order, built.seconds)
         return built
@@ -191,10 +190,15 @@ class Workshop:
         """Have the engine build files; see `Engine.export`."""
         engine: Engine = await self.once("engine", None, lambda: self._engine(order))
         job = self._job(order)
-        async with self.engine_limit, self.activity(order.activity, order.node, order.reason):
+        async with self._turn(engine, order, job), self.activity(order.activity, order.node, order.reason):
             exported = await engine.export(job)
         self._record(order, exported.seconds)
         return exported
+
+    def _turn(self, engine: Engine, order: Order, job: BuildJob) -> AbstractAsyncContextManager[None]:
+        """Return the turn of a job: what images wait for goes before the images."""
+        goes_first = order.activity is Activity.COMPILE
+        return self.engine_queue.turn(Wish(steps=find_steps(job), repeats=engine.repeats(job), goes_first=goes_first))
 
     def _job(self, order: Order, *, compress: bool = True) -> BuildJob:
         derived, request = order.derived, self.request
