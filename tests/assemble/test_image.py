@@ -80,8 +80,8 @@ def metadata(instructions: str) -> list[Step]:
     return [MetadataStep(instruction=step.expanded) for step in evaluate(instructions)]  # type: ignore[arg-type]
 
 
-def assembled(image: BaseImage, *steps: Step, **options: bool) -> tuple[dict[str, Any], Manifest]:
-    done = assemble_image(image, steps, created=CREATED, **options)
+def assembled(image: BaseImage, *steps: Step, cmd_is_set: bool = False) -> tuple[dict[str, Any], Manifest]:
+    done = assemble_image(image, steps, created=CREATED, cmd_is_set=cmd_is_set)
     assert done.config_descriptor.digest == digest_of(done.config)
     assert done.manifest_descriptor.digest == digest_of(done.manifest)
     manifest = decode_manifest(done.manifest)

@@ -39,10 +39,14 @@ def request(
     declared: Sequence[Declared],
     *,
     platforms: Sequence[Platform] = (AMD64,),
-    **more: tuple[str, ...],
+    variants: tuple[str, ...] = (),
 ) -> Request:
     return Request(
-        files=tuple(files), declared=tuple(declared), platforms=tuple(platforms), build_platform=AMD64, **more
+        files=tuple(files),
+        declared=tuple(declared),
+        platforms=tuple(platforms),
+        build_platform=AMD64,
+        variants=variants,
     )
 
 

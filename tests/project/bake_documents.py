@@ -193,19 +193,51 @@ CASES: Mapping[str, Case] = {
             output=["type=registry"], pull=True, attest=["type=sbom"], description="d", **{"cache-to": ["type=inline"]}
         )
     ),
-    "keys that are not expressed": one(
+    "keys that are not expressed": one(default(**{"dockerfile-inline": "FROM scratch"})),
+    "what the build is told": one(
         default(
-            labels={"a": "b"},
+            labels={"a": "b", "e": ""},
             network="none",
-            annotations=["a=b"],
+            annotations=["a=b", "index:c=d"],
             ulimits=["nofile=1:1"],
+            entitlements=["network.host"],
+            secret=["id=a,src=/dev/null", "type=file,id=b,source=/dev/null", {"id": "c", "env": "HOME"}],
             **{
-                "dockerfile-inline": "FROM scratch",
                 "no-cache": True,
+                "no-cache-filter": ["x"],
                 "shm-size": "1g",
                 "extra-hosts": {"a": "1.1.1.1"},
+                "cache-from": ["r.io/a:b", "type=gha,scope=s", {"type": "registry", "ref": "r.io/c"}],
+                "cache-to": ["type=inline", "type=registry,mode=max,ref=r.io/d"],
             },
         )
+    ),
+    "what the build is told, inherited": one(
+        {
+            "target": {
+                "p": {
+                    "labels": {"a": "b", "c": "d"},
+                    "secret": ["id=a,env=HOME"],
+                    "cache-from": ["r.io/a:b"],
+                    "cache-to": ["r.io/a:b"],
+                    "ulimits": ["nofile=1:1"],
+                    "extra-hosts": {"a": "1.1.1.1"},
+                    "entitlements": ["network.host"],
+                    "no-cache": True,
+                },
+                "default": {
+                    "inherits": ["p"],
+                    "labels": {"a": "x"},
+                    "secret": ["id=b,env=HOME"],
+                    "cache-from": ["r.io/c:d"],
+                    "cache-to": ["r.io/c:d"],
+                    "ulimits": ["nproc=1:1"],
+                    "extra-hosts": {"b": "1.1.1.1"},
+                    "entitlements": ["security.insecure"],
+                    "no-cache": False,
+                },
+            }
+        }
     ),
     "keys that are switched off": one(
         default(labels={}, network="default", annotations=[], ulimits=[], **{"no-cache": False, "no-cache-filter": []})

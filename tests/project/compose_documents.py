@@ -110,8 +110,20 @@ CASES: Mapping[str, Case] = {
     ),
     "merged arguments": build("context: .", "args:", "  <<: *a", "  B: 2", before="x-a: &a {A: 1, B: 1}"),
     "an alias for a value": build("context: .", "args: {A: *v, B: *v}", before="x-v: &v value"),
-    "what is passed over": build(
-        "context: .", "cache_from: [x]", "cache_to: [type=inline]", "pull: true", "provenance: true", "x-y: {a: 1}"
+    "what is passed over": build("context: .", "pull: true", "provenance: true", "x-y: {a: 1}"),
+    "what the build is told": build(
+        "context: .",
+        "labels: [a=b, c]",
+        "network: none",
+        "extra_hosts: [a=1.1.1.1, 'b:2.2.2.2']",
+        "shm_size: 128MiB",
+        "ulimits: {nofile: {soft: 1, hard: 2}}",
+        "secrets: [s, t]",
+        "cache_from: [r.io/a:b, 'type=gha,scope=$S']",
+        "cache_to: [type=inline]",
+        "no_cache: true",
+        before="secrets: {s: {file: /dev/null}, t: {environment: HOME}}",
+        S="x",
     ),
     "other parts": build(
         "context: .", before="name: p\nversion: '3'\nnetworks: {n: {}}", after="ports: [80:80]\nenvironment: {A: '$Q'}"

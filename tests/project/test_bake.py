@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildonce.build_options import BuildOptions
 from buildonce.errors import UsageError
 from buildonce.project.bake import declare_bake, read_bake, read_printed
 from buildonce.project.bake_keys import EXPRESSED, NOT_YET, PASSED_OVER
 from buildonce.project.bake_resolution import resolve_bake
+from buildonce.project.build_settings import BuildSettings
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.json_documents import read_json
 from buildonce.run.bake_files import find_bake_files, load_bake
@@ -74,6 +76,7 @@ def test_a_printed_document_becomes_variants() -> None:
             platforms=("linux/amd64", "linux/arm64"),
             tags=("1", "latest"),
             push="registry.example/acme/app",
+            build=BuildSettings(options=BuildOptions(cache_from=("type=gha",))),
         ),
         VariantDeclaration(name="tools"),
     )
@@ -224,15 +227,14 @@ WRONG_PRINTED: Mapping[str, tuple[Json, str]] = {
         ),
     ),
     "several faults": (
-        {"context": 1, "args": {"A": 1}, "platforms": "linux/amd64", "target": [], "ssh": ["default"]},
+        {"context": 1, "args": {"A": 1}, "platforms": "linux/amd64", "target": [], "ssh": "default"},
         (
             "5 things are wrong in P\n"
-            "  = note: P, target.app.ssh: `ssh` of a bake target cannot be expressed yet (help: copy what the build "
-            "needs from the context, or build this target with `docker buildx bake`)\n"
             "  = note: P, target.app.context: a number stands where a text is needed\n"
             "  = note: P, target.app.target: a list stands where a text is needed\n"
             "  = note: P, target.app.args.A: a number stands where a text is needed\n"
-            "  = note: P, target.app.platforms: a text stands where a list of texts is needed"
+            "  = note: P, target.app.platforms: a text stands where a list of texts is needed\n"
+            "  = note: P, target.app.ssh: a text stands where something else is needed"
         ),
     ),
 }

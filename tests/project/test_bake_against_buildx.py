@@ -19,7 +19,10 @@ from buildonce.engines.programs import buildx_command
 from buildonce.errors import UsageError
 from buildonce.project.bake import declare_bake, read_bake, read_printed
 from buildonce.project.bake_keys import EXPRESSED, NOT_YET, has_effect
+from buildonce.project.bake_options import KEYS as OPTIONS
+from buildonce.project.bake_options import read_options
 from buildonce.project.bake_resolution import Resolved, resolve_bake
+from buildonce.project.findings import Findings
 from buildonce.project.json_documents import read_json
 from buildonce.run.bake_files import load_bake
 from tests.project.bake_documents import CASES, Case, default, one, variables
@@ -68,7 +71,8 @@ def comparable(resolved: Resolved) -> Mapping[str, Any]:
     """Return what counts: bake orders the targets of a matrix by chance, tidies paths, and leaves out what is empty."""
     targets = {
         name: {
-            **{key: target.get(key) for key in EXPRESSED if target.get(key)},
+            **{key: target.get(key) for key in EXPRESSED if target.get(key) and key not in OPTIONS},
+            "build": read_options(target, (name,), Findings("")),
             "context": posixpath.normpath(str(target.get("context"))),
             "not yet": {key for key, value in target.items() if key in NOT_YET and has_effect(key, value)},
         }

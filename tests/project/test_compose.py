@@ -257,14 +257,13 @@ WRONG: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "several faults": (
-        one("context: [x]", "labels: {a: b}", "tags: x"),
+        one("context: [x]", "ulimits: a", "tags: x"),
         (
             "3 things are wrong in compose.yaml\n"
-            "  = note: compose.yaml:5, services.app.build.labels: `labels` of a service's build cannot be expressed "
-            "yet (help: write them into the Dockerfile: LABEL name=value)\n"
             "  = note: compose.yaml:4, services.app.build.context: a list stands where a text is needed "
             "(help: put it in quotes)\n"
-            "  = note: compose.yaml:6, services.app.build.tags: a text stands where a list is needed"
+            "  = note: compose.yaml:6, services.app.build.tags: a text stands where a list is needed\n"
+            "  = note: compose.yaml:5, services.app.build.ulimits: a text stands where a mapping is needed"
         ),
     ),
 }

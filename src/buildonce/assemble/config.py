@@ -268,6 +268,14 @@ def _apply(config: Config, instruction: MetadataInstruction, *, cmd_is_set: bool
             assert_never(instruction)
 
 
+def add_labels(config: Config, labels: Mapping[str, str]) -> Config:
+    """Return ``config`` with labels over its own, as ``--label`` adds them: without an entry in the history.
+
+    See BuildKit's frontend/dockerfile/dockerfile2llb/convert.go (`opt.Labels`).
+    """
+    return _with(config, Labels={**(_settings(config).get("Labels") or {}), **labels}) if labels else config
+
+
 def _without_notes(config: Config) -> Config:
     """Return ``config`` without what Docker's old builder noted of the container that it ran; BuildKit drops that."""
     kept = {key: value for key, value in config.items() if key not in _NOTES}

@@ -17,6 +17,7 @@ from buildonce.assemble.config import (
     Config,
     HistoryEntry,
     MetadataInstruction,
+    add_labels,
     apply_metadata,
     decode_config,
     encode_config,
@@ -148,12 +149,20 @@ def layers_before(base: BaseImage, history_position: int) -> int:
     return _count_layers(history if history_position == END else history[:history_position])
 
 
-def assemble_image(base: BaseImage, steps: Iterable[Step], *, created: str, cmd_is_set: bool = False) -> AssembledImage:
+def assemble_image(
+    base: BaseImage,
+    steps: Iterable[Step],
+    *,
+    created: str,
+    cmd_is_set: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> AssembledImage:
     """Return ``base`` with ``steps`` applied, as if BuildKit had built it.
 
     Positions count the base's own history entries, whatever else is inserted; steps with the same position stay in
     their order. ``created`` is the time of every new entry and of the image. ``cmd_is_set`` says that the stage that
-    the steps belong to had a CMD before. Media types stay in the base's family, OCI's or Docker's.
+    the steps belong to had a CMD before. ``labels`` go over those that the Dockerfile gives. Media types stay in the
+    base's family, OCI's or Docker's.
 
     Raises `NotExpressible` for a base whose history does not account for its layers or that has layers stored
     elsewhere, `AssemblyError` for a step that cannot be.
@@ -172,6 +181,7 @@ def assemble_image(base: BaseImage, steps: Iterable[Step], *, created: str, cmd_
             cmd_is_set = cmd_is_set or isinstance(step.instruction, Cmd)
         elif step.history_position == END:
             _insert(draft, replace(step, history_position=len(draft.history)), created=created)
+    draft.config = add_labels(draft.config, labels or {})
     return _finish(base, draft, created)
 
 

@@ -9,9 +9,13 @@ from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 
+from msgspec import structs
+
+from buildonce.cli.build_flags import build_settings
 from buildonce.cli.options import Asked, parse_build_args, parse_given, split_commas
 from buildonce.errors import UsageError
 from buildonce.oci import parse_platform
+from buildonce.project.build_settings import BuildSettings
 from buildonce.project.file_kinds import kind_of
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.loading import load_declaration
@@ -31,9 +35,22 @@ async def effective_configuration(asked: Asked, folder: Path) -> Configuration:
     asked = replace(asked, files=() if is_declared else files)
     layer = lay_over(environment_layer(environment), option_layer(asked, environment))
     own = str(own_folder(declared, asked))
-    return resolve_layers(
+    found = resolve_layers(
         declared, layer, Fallbacks(platform=str(parse_platform(f"linux/{host.machine()}")), folder=own)
     )
+    return _reading(found) if asked.cache_read_only else found
+
+
+def _reading(configuration: Configuration) -> Configuration:
+    """Return a configuration of a run that may not write to the cache: it does not write to an engine's either."""
+    declaration = configuration.declaration
+    variants = tuple(structs.replace(one, build=_unwritten(one.build)) for one in declaration.variants)
+    quiet = structs.replace(declaration, build=_unwritten(declaration.build), variants=variants)
+    return structs.replace(configuration, declaration=quiet)
+
+
+def _unwritten(build: BuildSettings) -> BuildSettings:
+    return structs.replace(build, options=structs.replace(build.options, cache_to=()))
 
 
 async def _read(files: Sequence[Path], folder: Path, environment: Mapping[str, str]) -> Configuration:
@@ -97,6 +114,7 @@ def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
         args=parse_build_args(asked.build_args, environment),
         contexts=_pairs(asked.build_contexts),
         given={stage: {"/": path} for stage, path in parse_given(asked.given).items()},
+        build=build_settings(asked),
     )
 
 

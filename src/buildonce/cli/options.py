@@ -32,6 +32,19 @@ class Asked:
     cache_read_only: bool = False
     push: str | None = None
     output: str | None = None
+    labels: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    network: str | None = None
+    extra_hosts: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
+    shm_size: str | None = None
+    allow: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
 
 
 _PATH = click.Path(path_type=Path)
@@ -56,6 +69,35 @@ _SOURCES = (
                       "[default: linux/amd64]"),
 )  # fmt: skip
 """What an image is built from."""
+
+_BUILD = (
+    click.option("--secret", "secrets", multiple=True, metavar="ID,PLACE",
+                 help="A secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE."),
+    click.option("--ssh", "ssh", multiple=True, metavar="AGENT",
+                 help="An SSH agent or key for RUN --mount=type=ssh: default, or NAME=FILE."),
+    click.option("--network", metavar="MODE", help="The network of RUN: default, none or host."),
+    click.option("--add-host", "extra_hosts", multiple=True, metavar="NAME=ADDRESS",
+                 help="An address that RUN knows by this name."),
+    click.option("--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A limit of RUN."),
+    click.option("--shm-size", metavar="SIZE", help="The size of /dev/shm in RUN, such as 128m."),
+    click.option("--allow", "allow", multiple=True, metavar="ENTITLEMENT",
+                 help="What a build may do that it usually may not: network.host, security.insecure, device."),
+    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE",
+                 help="A label of the images, over one in the Dockerfile."),
+    click.option("--annotation", "annotations", multiple=True, metavar="[index:]NAME=VALUE",
+                 help="An annotation of the images' manifests, or of their index."),
+    click.option("--cache-from", "cache_from", multiple=True, metavar="CACHE",
+                 help="Where the engine finds its own cache of what it compiles, such as type=gha; each stage and "
+                      "platform has its own there."),
+    click.option("--cache-to", "cache_to", multiple=True, metavar="CACHE",
+                 help="Where the engine keeps its own cache of what it compiles; never with --cache-read-only."),
+    click.option("--no-cache", is_flag=True, help="Make everything anew, whatever is there already."),
+    click.option("--no-cache-filter", "no_cache_filter", multiple=True, metavar="STAGE",
+                 help="Make anew what comes from this stage; repeat it or separate with commas."),
+    click.option("--pull", is_flag=True, expose_value=False,
+                 help="Look base images up in their registries: buildonce does so in any case."),
+)  # fmt: skip
+"""What a build is told besides its Dockerfile, by the words of `docker buildx build`."""
 
 _PLATFORM = (
     click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH",
@@ -82,7 +124,7 @@ _JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
 
 def project_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say what is built and where it goes; the command gets them as one `Asked`."""
-    return _collected(command, (*_SOURCES, *_PLATFORM, *_PLACES, *_TAG, *_JSON))
+    return _collected(command, (*_SOURCES, *_BUILD, *_PLATFORM, *_PLACES, *_TAG, *_JSON))
 
 
 def shipped_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +132,7 @@ def shipped_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     It has a ``--platform`` of its own.
     """
-    return _collected(command, (*_SOURCES, *_TAG, *_JSON))
+    return _collected(command, (*_SOURCES, *_BUILD, *_TAG, *_JSON))
 
 
 def _collected(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:

@@ -126,6 +126,7 @@ async def _inspect(
     import asyncio
 
     from buildonce.cli.wiring import find_places, open_wanted, surroundings, warn_of_left_out
+    from buildonce.run.anew import find_anew
     from buildonce.run.explaining import write_record
     from buildonce.run.inspection import inspect_plan
     from buildonce.run.planned import plan_project
@@ -140,7 +141,8 @@ async def _inspect(
         if record:
             await asyncio.to_thread(write_record, record, planned)
         if not jobs.are_wanted:
-            return await inspect_plan(planned.plan, around.cache, reprove=reprove), None
+            anew = find_anew(planned.plan, planned.request, planned.graphs)
+            return await inspect_plan(planned.plan, around.cache, reprove=reprove, anew=anew), None
         return await _write(asked, wanted, places, planned, around, jobs)
 
 

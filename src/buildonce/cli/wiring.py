@@ -14,6 +14,7 @@ import click
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from buildonce.cli.build_flags import check_build
 from buildonce.cli.effective import effective_configuration, own_folder
 from buildonce.cli.options import Asked, split_commas
 from buildonce.dockerfile.problems import did_you_mean
@@ -22,7 +23,7 @@ from buildonce.errors import UsageError
 from buildonce.events import Emit, Warned
 from buildonce.oci import Platform, parse_platform
 from buildonce.plan.nodes import Plan
-from buildonce.plan.sources import Declared, Request
+from buildonce.plan.sources import Declared, Marks, Request
 from buildonce.project.declaration import Declaration
 from buildonce.project.layers import BUILD_PLATFORM
 from buildonce.project.templates import VARIANT, fill
@@ -103,12 +104,14 @@ def open_configuration(configuration: Configuration, variants: tuple[str, ...], 
     platforms = tuple(sorted({parse_platform(text) for text in declaration.platforms}))
     needed = {*platforms, *(platform for one in declared for platform in one.platforms)}
     given = {stage: open_given(files, Path(), sorted(needed)) for stage, files in declaration.given.items()}
+    check_build([declaration.build, *(variant.build for variant in declaration.variants)], dict(os.environ))
     request = Request(
         files=tuple(replace(file, given=given) for file in project.files),
         platforms=platforms,
         build_platform=parse_platform(declaration.build_platform or BUILD_PLATFORM),
         variants=variants,
         declared=declared,
+        marks=Marks(labels=declaration.build.labels, annotations=declaration.build.annotations),
     )
     return Wanted(configuration=configuration, project=project, request=request)
 
@@ -126,7 +129,13 @@ def _orders(declaration: Declaration, folder: Path) -> Sequence[FileOrder]:
     paths = [folder / path for path in declaration.dockerfiles]
     contexts = load_named_contexts([f"{name}={value}" for name, value in declaration.contexts.items()], folder)
     return [
-        FileOrder(dockerfile=path, context=context, build_args=declaration.args, named_contexts=contexts)
+        FileOrder(
+            dockerfile=path,
+            context=context,
+            build_args=declaration.args,
+            named_contexts=contexts,
+            options=declaration.build.options,
+        )
         for path in paths
     ]
 

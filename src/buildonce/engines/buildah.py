@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.buildah_contexts import spell, translate
@@ -24,11 +25,12 @@ from buildonce.engines.buildah_image import write_layout
 from buildonce.engines.buildah_leftovers import find_containers, question
 from buildonce.engines.failures import build_failed, command_alone
 from buildonce.engines.features import Need, find_needs
+from buildonce.engines.handing import check_handed, sandbox_arguments
 from buildonce.engines.listening import Listener, is_buildah_detail
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
 from buildonce.engines.stage_names import lower_stage_names
-from buildonce.engines.traits import FOLDER_IGNORE, EngineTraits, require, spelt
+from buildonce.engines.traits import FOLDER_IGNORE, EngineTraits, cache_repositories, require, require_options, spelt
 from buildonce.errors import EngineFailed, EngineUnavailable
 from buildonce.events import Emit, Warned
 from buildonce.tasks import to_the_end
@@ -80,7 +82,7 @@ def build_arguments(
     argv = ["build", "--layers", "--force-rm", "--format=docker", "--identity-label=false", "--pull=missing"]
     argv += ["--platform", str(job.platform), "--file", str(inputs.dockerfile), "--ignorefile", str(inputs.ignore)]
     argv += ["--iidfile", str(inputs.image_id), "--secret", f"id=buildonce,src={inputs.mark}"]
-    if anew:
+    if anew and not (job.options.no_cache or job.options.no_cache_filter):
         argv += ["--no-cache"]
     if archive:
         argv += ["--output", f"type=tar,dest={archive}"]
@@ -90,7 +92,26 @@ def build_arguments(
         argv += ["--build-arg", f"{name}={value}"]
     for name, value in sorted(contexts.items()):
         argv += ["--build-context", f"{name}={value}"]
-    return (*argv, str(job.context))
+    for name, value in sorted(job.labels.items()):
+        argv += ["--label", f"{name}={value}"]
+    return (*argv, *option_arguments(job.options), str(job.context))
+
+
+def option_arguments(options: BuildOptions) -> tuple[str, ...]:
+    """Return the arguments of Buildah for what a build is handed.
+
+    A cache is a repository there, in which each entry has a tag of its own; what has no cache of one stage alone is
+    built without any.
+    """
+    argv = [*sandbox_arguments(options, between=":")]
+    several = {
+        "--secret": options.secrets,
+        "--ssh": options.ssh,
+        "--cache-from": cache_repositories(options.cache_from),
+        "--cache-to": cache_repositories(options.cache_to),
+    }
+    argv += [word for option, values in several.items() for value in values for word in (option, value)]
+    return (*argv, *(("--no-cache",) if options.no_cache or options.no_cache_filter else ()))
 
 
 def push_arguments(image: str, inputs: Inputs, folder: Path, *, podman: bool = False) -> tuple[str, ...]:
@@ -139,8 +160,10 @@ class Buildah:
     async def _run(self, job: BuildJob, inputs: Inputs, *, archive: Path | None = None) -> str:
         """Build; return the image's ID."""
         dockerfile = parse_dockerfile(encode(job.dockerfile), job.path)
+        check_handed(job.options, self.environment)
         needs = find_needs(job, dockerfile)
         require(self.traits, job, needs)
+        require_options(self.traits, job)
         self._check_contexts(job)
         contexts = await asyncio.to_thread(_write_inputs, job, inputs, lower_stage_names(dockerfile))
         anew = _is_distrusted(self.traits, needs)

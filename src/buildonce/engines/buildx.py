@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.runes import encode
 from buildonce.engines.builders import read_builder
 from buildonce.engines.failures import build_failed, command_alone
+from buildonce.engines.handing import check_handed, sandbox_arguments
 from buildonce.engines.last_lines import LastLines
 from buildonce.engines.listening import BuildkitDetails, Listener
 from buildonce.engines.process import run_process
@@ -53,7 +55,24 @@ def build_arguments(job: BuildJob, dockerfile: Path, output: str) -> tuple[str, 
         argv += ["--build-arg", f"{name}={value}"]
     for name, value in sorted(job.named_contexts.items()):
         argv += ["--build-context", f"{name}={value}"]
-    return (*argv, str(job.context))
+    for name, value in sorted(job.labels.items()):
+        argv += ["--label", f"{name}={value}"]
+    return (*argv, *option_arguments(job.options), str(job.context))
+
+
+def option_arguments(options: BuildOptions) -> tuple[str, ...]:
+    """Return the arguments of buildx for what a build is handed."""
+    argv = [*sandbox_arguments(options, between="=")]
+    several = {
+        "--allow": options.allow,
+        "--secret": options.secrets,
+        "--ssh": options.ssh,
+        "--cache-from": options.cache_from,
+        "--cache-to": options.cache_to,
+        "--no-cache-filter": options.no_cache_filter,
+    }
+    argv += [word for option, values in several.items() for value in values for word in (option, value)]
+    return (*argv, *(("--no-cache",) if options.no_cache else ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +105,7 @@ class Buildx:
 
     async def _run(self, job: BuildJob, output: str) -> float:
         """Run a build; return the seconds that it took. Raises `EngineFailed` with the engine's last lines."""
+        check_handed(job.options, self.environment)
         listener = Listener(job.node, self.emit, BuildkitDetails())
         with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
             dockerfile = Path(folder) / "Dockerfile"

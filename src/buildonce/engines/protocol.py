@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from buildonce.build_options import BuildOptions
 from buildonce.events import Activity
 from buildonce.oci import Descriptor, Platform
 
@@ -17,7 +18,8 @@ class BuildJob(Struct, frozen=True, kw_only=True):
 
     ``dockerfile`` and ``ignore`` are texts (of a derived Dockerfile and its ignore file), ``named_contexts`` maps a
     stage's or image's name to what replaces it (``docker-image://...``, ``oci-layout://...``). ``output`` is an empty
-    folder for what is made; ``compress`` says whether an image's layers are compressed.
+    folder for what is made; ``compress`` says whether an image's layers are compressed. ``options`` are what the
+    engine is told besides, ``labels`` what the image's config gets.
 
     ``path`` is how messages name the Dockerfile, whose first ``own_lines`` lines stand where they do in the user's;
     ``stage`` is the stage of it that is wanted, by its name or else its number.
@@ -35,6 +37,8 @@ class BuildJob(Struct, frozen=True, kw_only=True):
     output: Path
     build_args: Mapping[str, str] = field(default_factory=dict)
     named_contexts: Mapping[str, str] = field(default_factory=dict)
+    options: BuildOptions = field(default_factory=BuildOptions)
+    labels: Mapping[str, str] = field(default_factory=dict)
     compress: bool = True
     path: str = "Dockerfile"
     own_lines: int = 1_000_000

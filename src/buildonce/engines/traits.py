@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
 
+from buildonce.build_options import parse_cache
 from buildonce.engines.features import Feature, Need
 from buildonce.engines.protocol import BuildJob
 from buildonce.errors import EngineUnavailable
+from buildonce.reference import parse_reference
 
 Version = tuple[int, ...]
 
@@ -93,6 +95,24 @@ def require(traits: EngineTraits, job: BuildJob, needs: Sequence[Need]) -> None:
         notes=tuple(_note(job, need) for need in missing),
         help=_help(missing),
     )
+
+
+def require_options(traits: EngineTraits, job: BuildJob) -> None:
+    """Raise `EngineUnavailable` for an engine's cache that Buildah does not have: it has them in registries alone."""
+    for text in (*job.options.cache_from, *job.options.cache_to):
+        kind = parse_cache(text)["type"]
+        if kind != "registry":
+            raise EngineUnavailable(
+                f"{traits.name} has no cache of the type `{kind}`, needed to {job.activity.value} {job.node}",
+                notes=(f"what is asked for is {text}",),
+                help="take type=registry,ref=REFERENCE, or BuildKit (BUILDONCE_ENGINE=buildx)",
+            )
+
+
+def cache_repositories(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the repositories of caches in registries: Buildah tags each entry there by what made it."""
+    references = [parse_cache(text).get("ref", "") for text in texts]
+    return tuple(str(parse_reference(reference).repository) for reference in references)
 
 
 def _note(job: BuildJob, need: Need) -> str:

@@ -7,7 +7,8 @@ decides nothing: no key is made from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,12 +24,13 @@ from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
 from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_image_step
 from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
 from buildonce.plan.secrecy import conceal, hide_credentials
-from buildonce.plan.settings import foreign_frontend, settings
+from buildonce.plan.settings import foreign_frontend, label_settings
 from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext, Request, SourceFile
 
 UNRESOLVED = "unresolved:"
 """How the digest of an image begins that nobody could be asked for: only its name is compared."""
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -115,7 +117,12 @@ class Accountant:
         contexts = [_Listed(file.context, self._listed) for file in request.files]
         self._plans = {
             (number, platform): FilePlan(
-                number, graph, contexts[number], images, self._named(request.files[number], graph)
+                number,
+                graph,
+                contexts[number],
+                images,
+                self._named(request.files[number], graph),
+                sandbox=request.files[number].options.sandbox,
             )
             for (number, platform), graph in graphs.items()
         }
@@ -162,7 +169,7 @@ class Accountant:
         chain = stages.plan.chain(node.stage)
         steps = [(one.step, recipe) for one in chain.steps for recipe in describe_image_step(one, stages.plan, cores)]
         key = key_of(node.recipe)
-        root = stages.add_chain(node.variant, chain.stages, key, steps)
+        root = stages.add_chain(node.variant, chain.stages, key, steps, label_settings(node.marks.labels))
         reads = tuple(Read(core.name, stages.add(stage)) for stage, core in sorted(cores.items()))
         return Account(
             kind="image",
@@ -223,12 +230,26 @@ class _Stages:
             self._add(self.plan.label(stage), (stage,), key, steps)
         return key
 
-    def add_chain(self, name: str, stages: tuple[int, ...], key: str, steps: Iterable[tuple[Step, StepRecipe]]) -> str:
-        """Add a chain of stages as one, with all that it depends on; return its key."""
-        self._add(name, stages, key, steps)
+    def add_chain(
+        self,
+        name: str,
+        stages: tuple[int, ...],
+        key: str,
+        steps: Sequence[tuple[Step, StepRecipe]],
+        more: Mapping[str, str] = _NOTHING,
+    ) -> str:
+        """Add a chain of stages as one, with all that it depends on and ``more`` settings; return its key."""
+        self._add(name, stages, key, steps, more)
         return key
 
-    def _add(self, name: str, stages: tuple[int, ...], key: str, steps: Iterable[tuple[Step, StepRecipe]]) -> None:
+    def _add(
+        self,
+        name: str,
+        stages: tuple[int, ...],
+        key: str,
+        steps: Sequence[tuple[Step, StepRecipe]],
+        more: Mapping[str, str] = _NOTHING,
+    ) -> None:
         graph = self.plan.graph
         first = graph.stages[stages[0]]
         written = escape_invalid(first.stage.from_.instruction.original)
@@ -246,7 +267,11 @@ class _Stages:
             arguments={name: conceal(name, values.get(name, "")) for name in sorted(first.from_args)},
             given=tuple(sorted(name for name in first.from_args if name in graph.build_args)),
             lines={place: line for stage in stages for place, line in _lines(self.plan.evaluated(stage).steps)},
-            settings={**settings(graph), **({"the frontend": frontend} if frontend else {})},
+            settings={
+                **self.plan.settings(recipe for _, recipe in steps),
+                **({"the frontend": frontend} if frontend else {}),
+                **more,
+            },
             steps=tuple(self._step(step, recipe) for step, recipe in steps),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
 from buildonce.dockerfile.runes import escape_invalid
@@ -40,6 +41,7 @@ def images_needed(graph: StageGraph, stage: int) -> frozenset[tuple[str, Platfor
 
 
 _ALL = Reading()
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 FILES = "files:"
 """What stands in a recipe before the digest of the files that are taken from a named context."""
@@ -56,6 +58,7 @@ class FilePlan:
         images: Images,
         named_contexts: Mapping[str, NamedContext] | None = None,
         given: Collection[str] = (),
+        sandbox: Mapping[str, str] = _NOTHING,
     ) -> None:
         self.file = file
         self.graph = graph
@@ -63,6 +66,7 @@ class FilePlan:
         self._images = images
         self._named = named_contexts or {}
         self._given = frozenset(given)
+        self._sandbox = sandbox
         self._evaluated: dict[int, Evaluated] = {}
         self._keys: dict[int, Key] = {}
         self._chains: dict[int, Chain] = {}
@@ -146,16 +150,29 @@ class FilePlan:
         steps = self.describe(self.evaluated(stage).steps)
         return self.recipe_of("stage", self.platform(stage), self.origin(stage), steps)
 
-    def recipe_of(self, kind: str, platform: Platform, origin: str, steps: tuple[StepRecipe, ...]) -> Recipe:
-        """Return a recipe of these steps, with what else decides how an engine carries them out."""
+    def recipe_of(
+        self,
+        kind: str,
+        platform: Platform,
+        origin: str,
+        steps: tuple[StepRecipe, ...],
+        more: Mapping[str, str] = _NOTHING,
+    ) -> Recipe:
+        """Return a recipe of these steps, with what else decides how an engine carries them out, and ``more``."""
         return Recipe(
             kind=kind,
             platform=str(platform),
             origin=origin,
             steps=steps,
             frontend=foreign_frontend(self.graph) if steps else "",
-            settings=settings(self.graph) if steps else {},
+            settings={**self.settings(steps), **more},
         )
+
+    def settings(self, steps: Iterable[StepRecipe]) -> Mapping[str, str]:
+        """Return what decides how these steps are carried out: what BuildKit acts upon, and what every RUN finds."""
+        texts = [step.text for step in steps]
+        runs = any(text.startswith("RUN") for text in texts)
+        return {**(settings(self.graph) if texts else {}), **(self._sandbox if runs else {})}
 
     def origin(self, stage: int) -> str:
         """What a stage starts from: ``scratch``, an image's digest, or another stage's key."""

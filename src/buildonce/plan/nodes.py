@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from buildonce.dockerfile.syntax import Span
 from buildonce.oci import Platform
 from buildonce.plan.chains import ChainStep
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.recipes import Key, Recipe
+from buildonce.plan.sources import Marks
 from buildonce.plan.verdicts import Verdict, VerdictKind
 
 
@@ -101,6 +102,7 @@ class ImageNode(Struct, frozen=True, kw_only=True):
     trailing: tuple[ChainStep, ...]
     recipe: Recipe
     external: ExternalImage | None
+    marks: Marks = field(default_factory=Marks)
 
     def __str__(self) -> str:
         return f"{self.variant} {self.platform}"

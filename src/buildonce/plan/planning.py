@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from msgspec.structs import replace
+
 from buildonce.dockerfile.stages import ContextSource, Source, StageGraph, StageSource, resolve_stages
 from buildonce.dockerfile.syntax import Copy, Dockerfile
 from buildonce.oci import Platform
@@ -13,6 +15,7 @@ from buildonce.plan.file_plans import FilePlan, Images, core_paths
 from buildonce.plan.given import check_given_cores, check_given_stages, give_stages, given_context, given_folders
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
+from buildonce.plan.settings import label_settings
 from buildonce.plan.sources import ImageContext, Request, SourceFile
 from buildonce.plan.stage_recipes import Reading, describe_late_copy
 from buildonce.plan.variants import (
@@ -73,7 +76,8 @@ def find_variants(request: Request, graphs: Graphs) -> tuple[tuple[Variant, ...]
     ]
     defaults = default_variants(whole, [file.folder for file in request.files], request.platforms)
     wanted = select_variants(request.variants, defaults, of_files) if request.variants else defaults
-    return wanted, tuple(dict.fromkeys((*defaults, *wanted)))
+    shaping = (*defaults, *(variant for variant in wanted if variant not in defaults))
+    return tuple(replace(variant, marks=request.marks) for variant in wanted), shaping
 
 
 def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
@@ -87,6 +91,7 @@ def make_plan(request: Request, graphs: Graphs, images: Images) -> Plan:
             images,
             {**request.files[number].named_contexts, **given_folders(request.files[number], graph)},
             request.files[number].given,
+            request.files[number].options.sandbox,
         )
         for (number, platform), graph in graphs.items()
     }
@@ -167,8 +172,9 @@ def _plan_image(
         hoisted=chain.hoisted_over,
         tail=chain.tail,
         trailing=chain.trailing,
-        recipe=_image_recipe(chain, platform, plan, needed),
+        recipe=_image_recipe(chain, platform, plan, needed, variant.marks.labels),
         external=external,
+        marks=variant.marks,
     )
     return image, None if verdict.kind is VerdictKind.ENGINE else base, tuple(needed.values())
 
@@ -212,10 +218,12 @@ def describe_base_step(step: ChainStep, plan: FilePlan) -> tuple[StepRecipe, ...
     return plan.describe((step.step,), with_metadata=True)
 
 
-def _image_recipe(chain: Chain, platform: Platform, plan: FilePlan, cores: Mapping[int, CoreNode]) -> Recipe:
+def _image_recipe(
+    chain: Chain, platform: Platform, plan: FilePlan, cores: Mapping[int, CoreNode], labels: Mapping[str, str]
+) -> Recipe:
     """Return the recipe of a whole chain; what it takes from cores counts by content, which is known later."""
     steps = tuple(recipe for step in chain.steps for recipe in describe_image_step(step, plan, cores))
-    return plan.recipe_of("image", platform, plan.origin(chain.stages[0]), steps)
+    return plan.recipe_of("image", platform, plan.origin(chain.stages[0]), steps, label_settings(labels))
 
 
 def describe_image_step(step: ChainStep, plan: FilePlan, cores: Collection[int]) -> tuple[StepRecipe, ...]:

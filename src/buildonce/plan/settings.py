@@ -27,6 +27,11 @@ def foreign_frontend(graph: StageGraph) -> str:
     return "" if repository in _OWN_FRONTENDS else name
 
 
+def label_settings(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return labels as what decides, beside the instructions, what an image is."""
+    return {f"label {name}": value for name, value in labels.items()}
+
+
 def settings(graph: StageGraph) -> Mapping[str, str]:
     """Return the build arguments that BuildKit acts upon without any ARG, and that change what it makes.
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
 
+from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.syntax import Dockerfile
 from buildonce.oci import Digest, Platform
 from buildonce.plan.recipes import FileInput
@@ -56,7 +57,7 @@ class SourceFile(Struct, frozen=True, kw_only=True):
 
     ``named_contexts`` go before stages and images of their names, which are in Docker's familiar form. The same
     Dockerfile with other arguments or contexts is another source file. ``given`` are the files of stages, by name, that
-    need not be compiled, for each platform; see `given`.
+    need not be compiled, for each platform; see `given`. ``options`` are what its engine is told besides.
     """
 
     dockerfile: Dockerfile
@@ -65,6 +66,17 @@ class SourceFile(Struct, frozen=True, kw_only=True):
     build_args: Mapping[str, str] = field(default_factory=dict)
     named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     given: Mapping[str, Mapping[Platform, ContextFiles]] = field(default_factory=dict)
+    options: BuildOptions = field(default_factory=BuildOptions)
+
+
+class Marks(Struct, frozen=True, kw_only=True):
+    """What an image is to say of itself, beside what its Dockerfile says.
+
+    ``labels`` go into its config; ``annotations`` into its manifest, or its index, as their keys say.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Declared(Struct, frozen=True, kw_only=True):
@@ -77,13 +89,15 @@ class Declared(Struct, frozen=True, kw_only=True):
     file: int
     target: str | None = None
     platforms: tuple[Platform, ...] = ()
+    marks: Marks = field(default_factory=Marks)
 
 
 class Request(Struct, frozen=True, kw_only=True):
     """What the user asks for.
 
     ``variants`` is empty for all. Where no variant is ``declared``, the Dockerfiles' final stages are the variants.
-    ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of the machine.
+    ``build_platform`` is what ``$BUILDPLATFORM`` means; it is part of the plan, not of the machine. ``marks`` are those
+    of variants that are not declared.
     """
 
     files: tuple[SourceFile, ...]
@@ -91,6 +105,7 @@ class Request(Struct, frozen=True, kw_only=True):
     build_platform: Platform
     variants: tuple[str, ...] = ()
     declared: tuple[Declared, ...] = ()
+    marks: Marks = field(default_factory=Marks)
 
     def platforms_of(self, file: int) -> tuple[Platform, ...]:
         """Return the platforms for which a source file is read."""

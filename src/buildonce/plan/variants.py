@@ -7,23 +7,24 @@ import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.dockerfile.stages import StageGraph, final_stages
 from buildonce.dockerfile.syntax import Dockerfile
 from buildonce.errors import UsageError
 from buildonce.oci import Platform
-from buildonce.plan.sources import Request
+from buildonce.plan.sources import Marks, Request
 
 
 class Variant(Struct, frozen=True, kw_only=True):
-    """A target stage (an index) of a source file (an index), what the image is called, and its platforms."""
+    """A target stage (an index) of a source file (an index), what the image is called, its platforms and its marks."""
 
     name: str
     file: int
     stage: int
     platforms: tuple[Platform, ...]
+    marks: Marks = field(default_factory=Marks)
 
 
 def default_variants(
@@ -85,7 +86,9 @@ def declared_variants(request: Request, graphs: Sequence[StageGraph]) -> tuple[V
             help=did_you_mean(str(missing[0].target), known, "{}") or f"the stages are {', '.join(sorted(known))}",
         )
     return tuple(
-        Variant(name=one.name, file=one.file, stage=stage, platforms=one.platforms or request.platforms)
+        Variant(
+            name=one.name, file=one.file, stage=stage, platforms=one.platforms or request.platforms, marks=one.marks
+        )
         for one, stage in stages
         if stage is not None
     )

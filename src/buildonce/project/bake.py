@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
 from buildonce.project.bake_keys import EXPRESSED, NOT_YET, PASSED_OVER, has_effect
+from buildonce.project.bake_options import read_options
 from buildonce.project.bake_resolution import DEFAULT, Body, Resolved
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.findings import Findings
@@ -88,6 +89,7 @@ def _variant(name: str, resolved: Resolved, findings: Findings) -> VariantDeclar
         platforms=_texts(target.get("platforms"), (*place, "platforms"), findings),
         tags=destination.tags,
         push=destination.push,
+        build=read_options(target, place, findings),
     )
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from buildonce.project.bake_options import KEYS as OPTIONS
 from buildonce.project.values import Value
 
-EXPRESSED = ("context", "contexts", "dockerfile", "args", "tags", "target", "platforms")
+EXPRESSED = ("context", "contexts", "dockerfile", "args", "tags", "target", "platforms", *OPTIONS)
 
 PASSED_OVER: Mapping[str, str] = MappingProxyType(
     {
         "description": "it is for people",
-        "cache-from": "where an engine finds its cache; what is built is found by its key",
-        "cache-to": "where an engine keeps its cache; what is built is kept by its key",
         "output": "where the image goes is decided when it is shipped",
         "attest": "attestations stand beside an image and are not part of it",
         "pull": "base images are always looked up in their registry",
-        "entitlements": "a permission: an engine that lacks it says so",
         "resources": "what a build may use of the machine, not what comes out of it",
     }
 )
@@ -26,31 +24,19 @@ PASSED_OVER: Mapping[str, str] = MappingProxyType(
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
         "dockerfile-inline": "write it into a file, and name that as `dockerfile`",
-        "labels": "write them into the Dockerfile: LABEL name=value",
-        "annotations": "remove them, or build this target with `docker buildx bake`",
-        "network": "remove it, or build this target with `docker buildx bake`",
-        "secret": "mount what the build needs from a stage, or build this target with `docker buildx bake`",
-        "ssh": "copy what the build needs from the context, or build this target with `docker buildx bake`",
-        "no-cache": "remove it: what is built counts until one of its inputs changes",
-        "no-cache-filter": "remove it: what is built counts until one of its inputs changes",
-        "extra-hosts": "remove them, or build this target with `docker buildx bake`",
-        "shm-size": "remove it, or build this target with `docker buildx bake`",
-        "ulimits": "remove them, or build this target with `docker buildx bake`",
         "call": "remove it: what is not built is no variant",
         "policy": "remove it, or build this target with `docker buildx bake`",
     }
 )
 """Keys that count and that a declaration does not express, each with what to do instead."""
 
-WITHOUT_EFFECT: Mapping[str, tuple[Value, ...]] = MappingProxyType(
-    {"network": ("default",), "call": ("build",), "no-cache": ("false",)}
-)
+WITHOUT_EFFECT: Mapping[str, tuple[Value, ...]] = MappingProxyType({"call": ("build",)})
 """Values, beside empty ones, with which a key is as if it were not there."""
 
 RESOLVED_ONLY = ("inherits", "matrix", "name")
 """Keys that are gone once a file is resolved."""
 
-APPENDED = ("annotations", "secret", "ssh", "no-cache-filter", "ulimits", "policy")
+APPENDED = ("annotations", "secret", "ssh", "no-cache-filter", "ulimits", "policy", "entitlements", "cache-from")
 """Lists to which an inheriting target adds (docker/buildx, bake/bake.go, `Merge`)."""
 
 MERGED = ("args", "contexts", "labels", "extra-hosts")

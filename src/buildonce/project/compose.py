@@ -15,6 +15,7 @@ from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import ConfigurationError, UsageError
 from buildonce.project.compose_interpolation import interpolate
 from buildonce.project.compose_keys import EXPRESSED, NOT_YET, PASSED_OVER, has_effect
+from buildonce.project.compose_options import read_options
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.findings import Budget, Findings, KeyPath
 from buildonce.project.places import Destination, build_context, dockerfile_path, named_context, split_tags
@@ -39,6 +40,7 @@ def read_compose(text: bytes, *, path: str, environment: Mapping[str, str]) -> D
     top = reading.mapping(document.value, ())
     if top.get("include"):
         findings.add(("include",), "`include` is not read", "name the files that build something instead of this one")
+    reading.secrets = reading.mapping(top.get("secrets"), ("secrets",))
     services = reading.mapping(top.get("services"), ("services",))
     variants = [
         reading.variant(name, reading.mapping(service, ("services", name)))
@@ -68,7 +70,8 @@ class _Reading:
     """A Compose file in ``folder`` as it is read."""
 
     def __init__(self, folder: str, environment: Mapping[str, str], findings: Findings) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.secrets: Mapping[str, Value] = {}
         self._environment = environment
         self._findings = findings
         self._budget = Budget("the Compose file")
@@ -80,10 +83,10 @@ class _Reading:
         self._check_keys(build, at)
         context, dockerfile, destination = ".", "Dockerfile", Destination()
         with self._findings.at((*at, "context")):
-            context = build_context(self._text(build, "context", at) or ".", self._folder)
+            context = build_context(self._text(build, "context", at) or ".", self.folder)
         with self._findings.at((*at, "dockerfile")):
             dockerfile = dockerfile_path(self._text(build, "dockerfile", at) or "Dockerfile", context)
-        tags = self._texts(build.get("tags"), (*at, "tags"))
+        tags = self.texts(build.get("tags"), (*at, "tags"))
         image = self._text(service, "image", place)
         with self._findings.at((*at, "tags") if tags else (*place, "image")):
             destination = split_tags([image, *tags] if image else tags)
@@ -95,9 +98,10 @@ class _Reading:
             target=self._text(build, "target", at) or None,
             args=self._args(build.get("args"), (*at, "args")),
             contexts=self._contexts(build.get("additional_contexts"), (*at, "additional_contexts")),
-            platforms=self._texts(build.get("platforms"), (*at, "platforms")) or ((platform,) if platform else ()),
+            platforms=self.texts(build.get("platforms"), (*at, "platforms")) or ((platform,) if platform else ()),
             tags=destination.tags,
             push=destination.push,
+            build=read_options(build, at, self, self._findings),
         )
 
     def mapping(self, value: Value, place: KeyPath) -> Mapping[str, Value]:
@@ -126,12 +130,12 @@ class _Reading:
 
     def _args(self, value: Value, place: KeyPath) -> Mapping[str, str]:
         """Return build arguments; one without a value has the environment's, and is none if it is not set there."""
-        found = {name: self._environment.get(name) if one is None else one for name, one in self._pairs(value, place)}
+        found = {name: self._environment.get(name) if one is None else one for name, one in self.pairs(value, place)}
         return {name: one for name, one in found.items() if one is not None}
 
     def _contexts(self, value: Value, place: KeyPath) -> Mapping[str, str]:
         found = {}
-        for name, one in self._pairs(value, place):
+        for name, one in self.pairs(value, place):
             if not one:
                 self._findings.add((*place, name), f"the context `{name}` has no value", f"write {name}=./folder")
             elif one.startswith(_LINKS):
@@ -143,13 +147,13 @@ class _Reading:
                     "docker-image://REFERENCE",
                 )
             else:
-                found[name] = named_context(one, self._folder)
+                found[name] = named_context(one, self.folder)
         return found
 
-    def _pairs(self, value: Value, place: KeyPath) -> Sequence[tuple[str, str | None]]:
-        """Return the pairs of a mapping, or of a list of ``name=value`` and ``name``."""
+    def pairs(self, value: Value, place: KeyPath) -> Sequence[tuple[str, str | None]]:
+        """Return the pairs of a mapping, or of a list of ``name=value`` and ``name``, with variables put in."""
         if isinstance(value, Sequence) and not isinstance(value, str):
-            parts = (one.partition("=") for one in self._texts(value, place))
+            parts = (one.partition("=") for one in self.texts(value, place))
             return [(name, one if equals else None) for name, equals, one in parts]
         pairs: list[tuple[str, str | None]] = []
         for name, one in self.mapping(value, place).items():
@@ -157,13 +161,17 @@ class _Reading:
                 pairs.append((name, None if one is None else self._fill(_scalar_text(one))))
         return pairs
 
+    def text_of(self, value: Value) -> str:
+        """Return a value as Compose turns it into a text. Raises `UsageError` for lists and mappings."""
+        return self._fill(_scalar_text(value))
+
     def _text(self, mapping: Mapping[str, Value], key: str, place: KeyPath) -> str:
         found = [""]
         with self._findings.at((*place, key)):
             found.append(self._fill(_only_text(mapping.get(key) or "")))
         return found[-1]
 
-    def _texts(self, value: Value, place: KeyPath) -> tuple[str, ...]:
+    def texts(self, value: Value, place: KeyPath) -> tuple[str, ...]:
         if value is None:
             return ()
         if isinstance(value, str) or not isinstance(value, Sequence):

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from buildonce.project.build_settings import BuildSettings
+
 
 class VariantDeclaration(Struct, frozen=True, kw_only=True):
     """An image that is wanted: a target of a Dockerfile with its arguments, and how it is called and shipped.
@@ -16,6 +18,7 @@ class VariantDeclaration(Struct, frozen=True, kw_only=True):
     ``target`` is a stage's name; None for the Dockerfile's last stage. ``contexts`` are named contexts, with values as
     `docker buildx build --build-context` takes them. ``platforms`` (texts) and ``tags`` (templates) are empty where
     the project's count; ``push`` is the repository that the variant goes to, None where the project's counts.
+    ``build`` is what its engine is told besides, and what the image is to say of itself.
     """
 
     name: str
@@ -28,16 +31,18 @@ class VariantDeclaration(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     push: str | None = None
     checks_fit: bool = True
+    build: BuildSettings = field(default_factory=BuildSettings)
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
     """A project's variants, and what counts for all of them; what is not declared is None or empty.
 
-    Without ``variants``, every final stage of the ``dockerfiles`` is one, built with ``context``, ``args`` and
-    ``contexts``; declared variants have these themselves. ``default`` names the variant that also gets the tags without
-    its name in them; ``latest`` is the rule under which the tag `latest` is moved: ``never``, ``always``, ``release``
-    or ``branch NAME``. ``given`` has the files that were made elsewhere, by the stage that would make them: patterns of
-    paths on disk by the place in the stage, ``/`` for a folder with all files of the stage.
+    Without ``variants``, every final stage of the ``dockerfiles`` is one, built with ``context``, ``args``,
+    ``contexts`` and ``build``; declared variants have these themselves. ``default`` names the variant that also gets
+    the tags without its name in them; ``latest`` is the rule under which the tag `latest` is moved: ``never``,
+    ``always``, ``release`` or ``branch NAME``. ``given`` has the files that were made elsewhere, by the stage that
+    would make them: patterns of paths on disk by the place in the stage, ``/`` for a folder with all files of the
+    stage.
     """
 
     variants: tuple[VariantDeclaration, ...] = ()
@@ -54,3 +59,4 @@ class Declaration(Struct, frozen=True, kw_only=True):
     default: str | None = None
     latest: str | None = None
     given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    build: BuildSettings = field(default_factory=BuildSettings)

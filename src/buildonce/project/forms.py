@@ -241,3 +241,59 @@ GIVEN_PATH = Form(
     help="its fields are {os}, {arch} and {variant}, those of the platform",
     example="dist/{os}-{arch}",
 )
+LABEL_NAME = Form(
+    noun="the name of a label or an annotation",
+    pattern=r"[^=\s\u0000]+",
+    help="it has no `=` and no spaces",
+    example="org.opencontainers.image.source",
+)
+LABEL_VALUE = Form(
+    noun="the value of a label or an annotation",
+    pattern=r"[^\u0000]*",
+    help="it is any text without the byte 0",
+    example="https://git.example/acme/app",
+)
+NETWORK = Form(noun="a network", pattern=r"[^\s\u0000]+", help="it is `default`, `none` or `host`", example="host")
+HOST_NAME = Form(
+    noun="the name of a host", pattern=r"[^\s=:,\u0000]+", help="write it without its address", example="db.internal"
+)
+HOST_ADDRESS = Form(
+    noun="an address",
+    pattern=r"[0-9A-Fa-f.:\[\]a-z-]+(?:, ?[0-9A-Fa-f.:\[\]]+)*",
+    help="write it in numbers, or as host-gateway",
+    example="10.0.0.7",
+)
+LIMIT_NAME = Form(noun="the name of a limit", pattern=r"[a-z]+", help="such as `nofile` or `nproc`", example="nofile")
+LIMIT = Form(
+    noun="a limit", pattern=r"-?[0-9]+(?::-?[0-9]+)?", help="write it as SOFT or SOFT:HARD", example="1024:4096"
+)
+SIZE = Form(
+    noun="a size",
+    pattern=r"[0-9]+(?:\.[0-9]+)? ?(?:[bB]|[kKmMgGtT](?:i?[bB])?)?",
+    help="write it in bytes, or as 128m or 1g",
+    example="128m",
+)
+ENTITLEMENT = Form(
+    noun="an entitlement",
+    pattern=r"[a-z.]+(?:=[^\u0000]+)?",
+    help="it is `network.host`, `security.insecure` or `device`",
+    example="network.host",
+)
+SECRET = Form(
+    noun="a secret",
+    pattern=r"(?:[a-z]+=[^,\u0000]+)(?:,[a-z]+=[^,\u0000]+)*",
+    help="write it as id=NAME,src=FILE or id=NAME,env=VARIABLE",
+    example="id=npmrc,src=.npmrc",
+)
+SSH = Form(
+    noun="an SSH agent",
+    pattern=r"[^\s=,\u0000]+(?:=[^\u0000]+)?",
+    help="write it as default, or NAME=FILE for a socket or a key",
+    example="default",
+)
+ENGINE_CACHE = Form(
+    noun="an engine's cache",
+    pattern=r"[^\s\u0000]+",
+    help="write it as type=registry,ref=REFERENCE or type=gha",
+    example="type=gha",
+)

@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from buildonce.project import forms
+from buildonce.project import build_settings, forms
 from buildonce.project.forms import Form
 
 FILE_NAME = "buildonce.toml"
 DOCKERFILE = "Dockerfile"
 CONTEXT = "."
-INHERITED = frozenset({"dockerfile", "context", "target", "args", "contexts"})
+INHERITED = frozenset({"dockerfile", "context", "target", "args", "contexts", *build_settings.NAMES})
 """What a variant that does not say it has from the project; the project's other keys are not the variant's."""
 
 
@@ -57,6 +57,102 @@ _CONTEXTS = Key(
     meaning="Named contexts, as `docker buildx build --build-context` takes them",
     default="none",
 )
+_BUILD = (
+    Key(
+        name="labels",
+        shape=Shape.TABLE,
+        names=forms.LABEL_NAME,
+        form=forms.LABEL_VALUE,
+        meaning="Labels of the image, over those in the Dockerfile",
+        default="none",
+    ),
+    Key(
+        name="annotations",
+        shape=Shape.TABLE,
+        names=forms.LABEL_NAME,
+        form=forms.LABEL_VALUE,
+        meaning="Annotations of the image's manifests, or with `index:` before the name of the variant's index",
+        default="none",
+    ),
+    Key(
+        name="network",
+        shape=Shape.STRING,
+        form=forms.NETWORK,
+        meaning="The network of RUN, as `docker buildx build --network` takes it",
+        default="the engine's",
+    ),
+    Key(
+        name="extra-hosts",
+        shape=Shape.TABLE,
+        names=forms.HOST_NAME,
+        form=forms.HOST_ADDRESS,
+        meaning="Addresses of hosts that RUN knows by name; several with commas between them",
+        default="none",
+    ),
+    Key(
+        name="ulimits",
+        shape=Shape.TABLE,
+        names=forms.LIMIT_NAME,
+        form=forms.LIMIT,
+        meaning="Limits of RUN, each `SOFT` or `SOFT:HARD`",
+        default="the engine's",
+    ),
+    Key(
+        name="shm-size",
+        shape=Shape.STRING,
+        form=forms.SIZE,
+        meaning="The size of /dev/shm in RUN",
+        default="the engine's",
+    ),
+    Key(
+        name="allow",
+        shape=Shape.ARRAY,
+        form=forms.ENTITLEMENT,
+        meaning="What a build may do that it usually may not",
+        default="nothing",
+    ),
+    Key(
+        name="secrets",
+        shape=Shape.ARRAY,
+        form=forms.SECRET,
+        meaning="Secrets for `RUN --mount=type=secret`, as `docker buildx build --secret` takes them",
+        default="none",
+    ),
+    Key(
+        name="ssh",
+        shape=Shape.ARRAY,
+        form=forms.SSH,
+        meaning="SSH agents or keys for `RUN --mount=type=ssh`, as `docker buildx build --ssh` takes them",
+        default="none",
+    ),
+    Key(
+        name="cache-from",
+        shape=Shape.ARRAY,
+        form=forms.ENGINE_CACHE,
+        meaning="Where the engine finds its own cache of what it compiles; each stage and platform has its own there",
+        default="nowhere",
+    ),
+    Key(
+        name="cache-to",
+        shape=Shape.ARRAY,
+        form=forms.ENGINE_CACHE,
+        meaning="Where the engine keeps its own cache of what it compiles; each stage and platform has its own there",
+        default="nowhere",
+    ),
+    Key(
+        name="no-cache",
+        shape=Shape.BOOLEAN,
+        meaning="Whether everything is made anew in each run, whatever is there already",
+        default="`false`",
+    ),
+    Key(
+        name="no-cache-filter",
+        shape=Shape.ARRAY,
+        form=forms.STAGE,
+        meaning="The stages from which everything is made anew in each run",
+        default="none",
+    ),
+)
 _COMMON = (
     Key(
         name="dockerfile",
@@ -81,6 +177,7 @@ _COMMON = (
     ),
     _ARGS,
     _CONTEXTS,
+    *_BUILD,
     Key(
         name="platforms",
         shape=Shape.ARRAY,

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 from buildonce.errors import ConfigurationError
 from buildonce.oci import parse_platform
+from buildonce.project.build_settings import NAMES, BuildSettings
+from buildonce.project.build_settings import lay_over as lay_settings
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.forms import find_wrong
 from buildonce.project.keys import CONTEXT, DOCKERFILE, PROJECT_KEYS, VARIANTS, Shape
@@ -55,6 +57,19 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "args": "--build-arg",
         "contexts": "--build-context",
         "given": "--given",
+        "labels": "--label",
+        "annotations": "--annotation",
+        "network": "--network",
+        "extra-hosts": "--add-host",
+        "ulimits": "--ulimit",
+        "shm-size": "--shm-size",
+        "allow": "--allow",
+        "secrets": "--secret",
+        "ssh": "--ssh",
+        "cache-from": "--cache-from",
+        "cache-to": "--cache-to",
+        "no-cache": "--no-cache",
+        "no-cache-filter": "--no-cache-filter",
     }
 )
 """The option of each key that has one."""
@@ -88,6 +103,7 @@ class Layer(Struct, frozen=True, kw_only=True):
     args: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    build: BuildSettings = field(default_factory=BuildSettings)
     origins: Mapping[str, str] = FLAGS
 
 
@@ -157,6 +173,7 @@ def lay_over(lower: Layer, upper: Layer) -> Layer:
         args={**lower.args, **upper.args},
         contexts={**lower.contexts, **upper.contexts},
         given={**lower.given, **upper.given},
+        build=lay_settings(lower.build, upper.build),
         origins={**lower.origins, **{name: upper.origins[name] for name in _said(upper)}},
     )
 
@@ -164,7 +181,7 @@ def lay_over(lower: Layer, upper: Layer) -> Layer:
 def _said(layer: Layer) -> tuple[str, ...]:
     """Return the keys that a layer says something about."""
     fields = {**_PROJECT_FIELDS, "push": "push", "output": "output", **{name: name for name in _ADDED}}
-    return tuple(name for name, attribute in fields.items() if getattr(layer, attribute))
+    return (*(name for name, attribute in fields.items() if getattr(layer, attribute)), *layer.build.values())
 
 
 def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) -> Configuration:
@@ -186,9 +203,10 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
         args={**declaration.args, **layer.args},
         contexts={**declaration.contexts, **layer.contexts},
         given={**declaration.given, **layer.given},
+        build=lay_settings(declaration.build, layer.build),
     )
     for name in _said(layer):
-        if name not in _ADDED:
+        if name not in (*_ADDED, *NAMES):
             origins[name,] = layer.origins[name]
     origins |= _each(layer, ())
     for stage in layer.given:
@@ -201,9 +219,12 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
 
 
 def _each(layer: Layer, table: Names) -> dict[Names, str]:
-    """Return the origins of what a layer adds to the arguments and contexts of a table."""
-    added = {"args": layer.args, "contexts": layer.contexts}
-    return {(*table, key, name): layer.origins[key] for key, values in added.items() for name in values}
+    """Return the origins of what a layer adds to a table."""
+    said = layer.build.values()
+    tables = {key: value for key, value in said.items() if isinstance(value, Mapping)}
+    added = {"args": layer.args, "contexts": layer.contexts, **tables}
+    found: dict[Names, str] = {(*table, key): layer.origins[key] for key in said if key not in tables}
+    return found | {(*table, key, name): layer.origins[key] for key, values in added.items() for name in values}
 
 
 def _variant_origins(variant: VariantDeclaration, layer: Layer) -> dict[Names, str]:
@@ -240,6 +261,7 @@ def _lay_variant(variant: VariantDeclaration, layer: Layer) -> VariantDeclaratio
         context=layer.context or variant.context,
         args={**variant.args, **layer.args},
         contexts={**variant.contexts, **layer.contexts},
+        build=lay_settings(variant.build, layer.build),
         platforms=chosen,
         tags=() if layer.tags else variant.tags,
         push=None if layer.push or layer.output else variant.push,

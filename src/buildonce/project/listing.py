@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from buildonce.plan.secrecy import hide_credentials, looks_secret
+from buildonce.project.build_settings import BuildSettings
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.keys import GIVEN, VARIANTS
 from buildonce.project.layers import DEFAULT
@@ -54,6 +55,7 @@ def _project(declaration: Declaration) -> Iterator[tuple[Names, Shown]]:
         yield ("context",), declaration.context
         yield from _texts("args", declaration.args)
         yield from _texts("contexts", declaration.contexts)
+        yield from _build(declaration.build)
     yield ("platforms",), declaration.platforms
     yield ("build-platform",), declaration.build_platform
     yield ("push",) if declaration.push else ("output",), declaration.push or declaration.output
@@ -75,6 +77,7 @@ def _variant(variant: VariantDeclaration) -> Iterator[tuple[Names, Shown]]:
     yield ("target",), variant.target
     yield from _texts("args", variant.args)
     yield from _texts("contexts", variant.contexts)
+    yield from _build(variant.build)
     if variant.platforms:
         yield ("platforms",), variant.platforms
     if variant.tags:
@@ -83,6 +86,14 @@ def _variant(variant: VariantDeclaration) -> Iterator[tuple[Names, Shown]]:
         yield ("push",), variant.push
     if not variant.checks_fit:
         yield ("fit-check",), False
+
+
+def _build(build: BuildSettings) -> Iterator[tuple[Names, Shown]]:
+    for key, value in build.values().items():
+        if isinstance(value, Mapping):
+            yield from _texts(key, value)
+        else:
+            yield (key,), value
 
 
 def _texts(key: str, values: Mapping[str, str]) -> Iterator[tuple[Names, Shown]]:

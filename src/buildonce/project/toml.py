@@ -10,6 +10,7 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from buildonce.dockerfile.syntax import Place
+from buildonce.project.build_settings import Value, lay_over, settings_of
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.forms import VARIANT_NAME, find_wrong
 from buildonce.project.keys import (
@@ -26,7 +27,7 @@ from buildonce.project.keys import (
 from buildonce.project.problems import Page
 from buildonce.project.sense import check_sense
 from buildonce.project.toml_places import find_double, index_places, scan_places
-from buildonce.project.toml_values import Document, Value, kind_of, read_given, read_table
+from buildonce.project.toml_values import Document, kind_of, read_given, read_table
 
 Names = tuple[str, ...]
 
@@ -148,6 +149,7 @@ def _declare(
         default=_text(project, "default"),
         latest=_text(project, "latest"),
         given=given,
+        build=settings_of(project),
     )
 
 
@@ -164,7 +166,13 @@ def _declare_variant(name: str, own: Mapping[str, Value], project: Mapping[str, 
         tags=_list(own, "tags"),
         push=_text(own, "push"),
         checks_fit=own.get("fit-check", True) is True,
+        build=lay_over(settings_of(_without_flags(project, own)), settings_of(own)),
     )
+
+
+def _without_flags(project: Mapping[str, Value], own: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return what the project says, without what a variant says no to."""
+    return {name: value for name, value in project.items() if own.get(name) is not False}
 
 
 def _text(values: Mapping[str, Value], name: str) -> str | None:

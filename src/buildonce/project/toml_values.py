@@ -6,13 +6,11 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from buildonce.dockerfile.problems import did_you_mean
+from buildonce.project.build_settings import Value
 from buildonce.project.forms import GIVEN_STAGE, LATEST_RULE, find_wrong
 from buildonce.project.keys import GIVEN, GIVEN_FILES, PROJECT_KEYS, VARIANT_KEYS, VARIANTS, Key, Shape
 from buildonce.project.problems import Page
 from buildonce.project.toml_places import KeyPath
-
-Value = str | bool | tuple[str, ...] | Mapping[str, str]
-"""A value of a key: of the kind that its shape says."""
 
 Document = dict[str, object]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from buildonce.project.build_settings import BuildSettings, Value, settings_of
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.keys import CONTEXT, DOCKERFILE, GIVEN, VARIANTS
 from buildonce.project.listing import dotted
@@ -36,6 +37,7 @@ def gather_common(declaration: Declaration) -> Declaration:
         context=_most(one.context for one in variants),
         args=_shared([one.args for one in variants]),
         contexts=_shared([one.contexts for one in variants]),
+        build=_shared_build([one.build for one in variants]),
         variants=tuple(replace(one, **emptied) for one in variants),
     )
 
@@ -48,6 +50,19 @@ def _shared(tables: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
     return {name: value for name, value in tables[0].items() if all(one.get(name) == value for one in tables)}
 
 
+def _shared_build(builds: Sequence[BuildSettings]) -> BuildSettings:
+    """Return what all variants say alike: lists as wholes, tables name by name."""
+    said = [build.values() for build in builds]
+    found: dict[str, Value] = {}
+    for key, value in said[0].items():
+        if isinstance(value, Mapping):
+            tables = [one for values in said if isinstance(one := values.get(key, {}), Mapping)]
+            found[key] = _shared(tables)
+        elif all(values.get(key) == value for values in said):
+            found[key] = value
+    return settings_of({key: value for key, value in found.items() if value})
+
+
 def render_toml(declaration: Declaration) -> str:
     """Return the declaration as a commented buildonce.toml, which reads back as an equal declaration.
 
@@ -57,7 +72,7 @@ def render_toml(declaration: Declaration) -> str:
     blocks = [
         ["# What buildonce builds, and where it goes. `buildonce config --show-origin` says what counts."],
         list(_project(declaration)),
-        *(list(_table((key,), values)) for key, values in _tables(declaration.args, declaration.contexts)),
+        *(list(_table((key,), values)) for key, values in _tables(declaration).items()),
         list(_given(declaration.given)),
         *(list(_variant(variant, declaration)) for variant in declaration.variants),
     ]
@@ -83,6 +98,8 @@ def _project(declaration: Declaration) -> Iterator[str]:
         "default", declaration.default, f"{_line('default', first)}  # also gets the tags without its name"
     )
     yield from _said("latest", declaration.latest, 'latest = "release"  # or "branch main": when `latest` is moved')
+    for key, value in _flags(declaration).items():
+        yield _line(key, value)
 
 
 def _said(key: str, value: str | tuple[str, ...] | None, example: str = "") -> Iterator[str]:
@@ -93,8 +110,15 @@ def _said(key: str, value: str | tuple[str, ...] | None, example: str = "") -> I
         yield f"# {example}"
 
 
-def _tables(args: Mapping[str, str], contexts: Mapping[str, str]) -> tuple[tuple[str, Mapping[str, str]], ...]:
-    return (("args", args), ("contexts", contexts))
+def _tables(owner: Declaration | VariantDeclaration) -> Mapping[str, Mapping[str, str]]:
+    """Return what has a table of its own."""
+    build = {key: value for key, value in owner.build.values().items() if isinstance(value, Mapping)}
+    return {"args": owner.args, "contexts": owner.contexts, **build}
+
+
+def _flags(owner: Declaration | VariantDeclaration) -> Mapping[str, str | bool | tuple[str, ...]]:
+    """Return what the build is told in a line each."""
+    return {key: value for key, value in owner.build.values().items() if not isinstance(value, Mapping)}
 
 
 def _table(path: tuple[str, ...], values: Mapping[str, str]) -> Iterator[str]:
@@ -129,15 +153,22 @@ def _variant(variant: VariantDeclaration, declaration: Declaration) -> Iterator[
     yield from _said("tags", variant.tags)
     if not variant.checks_fit:
         yield "fit-check = false"
-    above = dict(_tables(declaration.args, declaration.contexts))
-    for key, values in _tables(variant.args, variant.contexts):
-        for name, value in values.items():
-            if above[key].get(name) != value:
-                yield f"{dotted((key, name))} = {_quoted(value)}"
+    said = _flags(declaration)
+    for key, value in _flags(variant).items():
+        if said.get(key) != value:
+            yield _line(key, value)
+    above = _tables(declaration)
+    for key, values in _tables(variant).items():
+        for name, text in values.items():
+            if above.get(key, {}).get(name) != text:
+                yield f"{dotted((key, name))} = {_quoted(text)}"
 
 
-def _line(key: str, value: str | tuple[str, ...]) -> str:
-    text = _quoted(value) if isinstance(value, str) else f"[{', '.join(map(_quoted, value))}]"
+def _line(key: str, value: str | bool | tuple[str, ...]) -> str:
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    else:
+        text = _quoted(value) if isinstance(value, str) else f"[{', '.join(map(_quoted, value))}]"
     return f"{dotted((key,))} = {text}"
 
 

@@ -21,6 +21,7 @@ from buildonce.oci import Digest
 from buildonce.plan.accounts import Accountant
 from buildonce.plan.core_titles import core_titles
 from buildonce.plan.nodes import ImageNode
+from buildonce.run.anew import find_anew
 from buildonce.run.bases import BaseMaker
 from buildonce.run.cores import CoreMaker
 from buildonce.run.engine_queue import ENGINE_JOBS, EngineQueue
@@ -36,6 +37,7 @@ from buildonce.run.releasing import staged_record, tag_release, warn_of_unfinish
 from buildonce.run.resolving import OpenRepository
 from buildonce.run.state import State
 from buildonce.run.workshop import Workshop
+from buildonce.ship.annotations import INDEX, annotations_for
 from buildonce.ship.family import Family
 from buildonce.ship.publication import Publisher
 from buildonce.ship.release import Release, VariantIndex, index_images
@@ -184,6 +186,7 @@ def open_workshop(
         pins=options.pins,
         compression=options.compression,
         reprove=options.reprove,
+        anew=find_anew(planned.plan, planned.request, planned.graphs),
     )
 
 
@@ -216,7 +219,12 @@ def _release(ready: list[ReadyImage], options: Options) -> Release:
     for one in ready:
         by_variant.setdefault(one.node.variant, []).append(one)
     indexes: tuple[VariantIndex, ...] = tuple(
-        index_images(variant, options.tags[variant], tuple(one.image for one in images))
+        index_images(
+            variant,
+            options.tags[variant],
+            tuple(one.image for one in images),
+            annotations_for(images[0].node.marks.annotations, INDEX),
+        )
         for variant, images in by_variant.items()
     )
     return Release(indexes=indexes)

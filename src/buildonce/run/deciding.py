@@ -14,6 +14,7 @@ from buildonce.oci import parse_platform
 from buildonce.plan.nodes import ImageNode
 from buildonce.plan.recipes import Key
 from buildonce.plan.verdicts import VerdictKind
+from buildonce.run.anew import find_anew
 from buildonce.run.base_records import ReadyBase, base_name
 from buildonce.run.bases import BaseMaker
 from buildonce.run.building import Options, Surroundings, open_workshop
@@ -54,7 +55,8 @@ async def decide(planned: Planned, options: Options, around: Surroundings, targe
 
     Raises `StoreError` when the cache or a target cannot be asked.
     """
-    inspection = await inspect_plan(planned.plan, around.cache)
+    anew = find_anew(planned.plan, planned.request, planned.graphs)
+    inspection = await inspect_plan(planned.plan, around.cache, anew=anew)
     with around.state.work_folder() as folder:
         async with Tasks() as tasks:
             shop = open_workshop(planned, options, around, folder=folder, tasks=tasks, find_engine=around.find_engine)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from buildonce.oci import parse_platform
-from buildonce.plan.sources import Declared, NamedContext
+from buildonce.plan.sources import Declared, Marks, NamedContext
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import FileOrder, Project, load_files
 
-_Place = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
+_Place = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], bytes]
 
 
 def load_declared(
@@ -30,6 +32,7 @@ def load_declared(
                 context=folder / variant.context,
                 build_args=variant.args,
                 named_contexts=contexts.load(variant.contexts),
+                options=variant.build.options,
             )
     numbers = {place: number for number, place in enumerate(orders)}
     declared = tuple(
@@ -38,6 +41,7 @@ def load_declared(
             file=numbers[_place(variant)],
             target=variant.target,
             platforms=tuple(parse_platform(text) for text in variant.platforms),
+            marks=Marks(labels=variant.build.labels, annotations=variant.build.annotations),
         )
         for variant in declaration.variants
     )
@@ -46,7 +50,8 @@ def load_declared(
 
 def _place(variant: VariantDeclaration) -> _Place:
     args, contexts = sorted(variant.args.items()), sorted(variant.contexts.items())
-    return variant.dockerfile, variant.context, tuple(args), tuple(contexts)
+    options = msgspec.json.encode(variant.build.options, order="sorted")
+    return variant.dockerfile, variant.context, tuple(args), tuple(contexts), options
 
 
 class _Contexts:

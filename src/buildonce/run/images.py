@@ -29,6 +29,7 @@ from buildonce.run.original_layers import with_original_layers
 from buildonce.run.outcome import Made
 from buildonce.run.placement import late_copies
 from buildonce.run.workshop import Order, Workshop
+from buildonce.ship.annotations import annotate_image
 from buildonce.ship.late_copies import LateCopy
 from buildonce.ship.release import Image
 from buildonce.store.protocol import Blob, Source
@@ -100,7 +101,7 @@ class ImageMaker:
         started = time.monotonic()
         late_steps = await self._late.steps(node, base, cores)
         steps = late_steps.steps
-        made = assemble_image(base.image, steps, created=self._created(base))
+        made = assemble_image(base.image, steps, created=self._created(base), labels=node.marks.labels)
         late = {step.layer.descriptor.digest: step.layer for step in steps if step.layer is not None}
         config = blob_of_bytes(made.config, made.config_descriptor.media_type)
         image = Image(
@@ -114,7 +115,7 @@ class ImageMaker:
         self._shop.emit(Finished(activity=Activity.ASSEMBLE, node=str(node), seconds=time.monotonic() - started))
         return ReadyImage(
             node=node,
-            image=image,
+            image=annotate_image(image, node.marks.annotations),
             made=Made.ASSEMBLED,
             verdict=node.verdict.kind,
             reason=_assembly_reason(node, base, cores),
@@ -151,6 +152,7 @@ class ImageMaker:
                 platform=node.platform,
                 reason=reason,
                 contexts=await self._cores.named_contexts(node.file, node.cores),
+                labels=node.marks.labels,
             )
         )
         layout, manifest = await read_built(built)
@@ -187,7 +189,14 @@ class ImageMaker:
             late_copies=self._late_copies(node, manifest),
         )
         fit = await self._fitting.check_built(node, await self._ready_cores(node), descriptor.digest)
-        return ReadyImage(node=node, image=image, made=made, verdict=VerdictKind.ENGINE, reason=reason, fit=fit)
+        return ReadyImage(
+            node=node,
+            image=annotate_image(image, node.marks.annotations),
+            made=made,
+            verdict=VerdictKind.ENGINE,
+            reason=reason,
+            fit=fit,
+        )
 
 
 class _Created(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
 from msgspec import Struct
@@ -10,12 +10,15 @@ from msgspec import Struct
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key
 from buildonce.plan.verdicts import VerdictKind
+from buildonce.run.anew import REASON, Anew
 from buildonce.run.base_records import base_details, base_name
 from buildonce.run.core_results import core_details, core_name
 from buildonce.run.image_results import image_name, recipe_with
 from buildonce.store.protocol import Source
-from buildonce.store.results import Result, find_result
+from buildonce.store.results import Result, ResultName, find_result
 from buildonce.tasks import together
+
+_NOTHING = Anew()
 
 
 class Action(Enum):
@@ -59,29 +62,40 @@ class Inspection(Struct, frozen=True, kw_only=True):
         return sum(one.action in (Action.COMPILE, Action.BUILD) for one in found) + sum(one.proof for one in found)
 
 
-async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False) -> Inspection:
-    """Return what a run of ``plan`` would do, from what ``cache`` holds; with ``reprove`` no proof is believed."""
-    cores = dict(
-        zip(plan.cores, await together(find_result(cache, core_name(n)) for n in plan.cores.values()), strict=True)
-    )
-    bases = dict(
-        zip(plan.bases, await together(find_result(cache, base_name(n)) for n in plan.bases.values()), strict=True)
-    )
-    images = await together(_inspect_image(node, cores, bases, cache, reprove=reprove) for node in plan.images)
+async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False, anew: Anew = _NOTHING) -> Inspection:
+    """Return what a run of ``plan`` would do, from what ``cache`` holds.
+
+    With ``reprove`` no proof is believed; what is in ``anew`` counts as if it were not there.
+    """
+
+    async def find(name: ResultName) -> Result | None:
+        return None if anew.covers(name) else await find_result(cache, name)
+
+    def why(name: ResultName) -> str:
+        return REASON if anew.covers(name) else f"no {name.kind} with the key {name.key[:12]} in {cache.name}"
+
+    cores = dict(zip(plan.cores, await together(find(core_name(n)) for n in plan.cores.values()), strict=True))
+    bases = dict(zip(plan.bases, await together(find(base_name(n)) for n in plan.bases.values()), strict=True))
+    images = await together(_inspect_image(node, cores, bases, find, reprove=reprove) for node in plan.images)
     return Inspection(
         plan=plan,
         cache=cache.name,
-        cores={key: _core_finding(plan.cores[key], found, cache) for key, found in cores.items()},
-        bases={key: _base_finding(plan.bases[key], found, cache, reprove=reprove) for key, found in bases.items()},
+        cores={
+            key: _core_finding(plan.cores[key], found, why(core_name(plan.cores[key]))) for key, found in cores.items()
+        },
+        bases={
+            key: _base_finding(plan.bases[key], found, why(base_name(plan.bases[key])), reprove=reprove)
+            for key, found in bases.items()
+        },
         images=tuple(zip(plan.images, images, strict=True)),
     )
 
 
-def _core_finding(node: CoreNode, found: Result | None, cache: Source) -> Finding:
+def _core_finding(node: CoreNode, found: Result | None, absence: str) -> Finding:
     if found is None and node.given:
         return Finding(action=Action.READ, reason="its files are given")
     if found is None:
-        return Finding(action=Action.COMPILE, reason=f"no core with the key {node.key[:12]} in {cache.name}")
+        return Finding(action=Action.COMPILE, reason=absence)
     return Finding(
         action=Action.REUSE,
         reason="nothing that it depends on has changed",
@@ -90,16 +104,14 @@ def _core_finding(node: CoreNode, found: Result | None, cache: Source) -> Findin
     )
 
 
-def _base_finding(node: BaseNode, found: Result | None, cache: Source, *, reprove: bool) -> Finding:
+def _base_finding(node: BaseNode, found: Result | None, absence: str, *, reprove: bool) -> Finding:
     if found is not None:
         return _found_base(node, found, reprove=reprove)
     if node.origin is BaseOrigin.SCRATCH:
         return Finding(action=Action.READ, reason="it is empty")
     if node.origin is BaseOrigin.IMAGE:
         return Finding(action=Action.READ, reason="it is an image as it is; its files are looked at once")
-    return Finding(
-        action=Action.BUILD, reason=f"no base with the key {node.key[:12]} in {cache.name}", proof=node.needs_proof
-    )
+    return Finding(action=Action.BUILD, reason=absence, proof=node.needs_proof)
 
 
 def _found_base(node: BaseNode, found: Result, *, reprove: bool) -> Finding:
@@ -123,7 +135,7 @@ async def _inspect_image(
     node: ImageNode,
     cores: Mapping[Key, Result | None],
     bases: Mapping[Key, Result | None],
-    cache: Source,
+    find: Callable[[ResultName], Awaitable[Result | None]],
     *,
     reprove: bool,
 ) -> Finding:
@@ -135,7 +147,7 @@ async def _inspect_image(
     if len(results) < len(found):
         return Finding(action=Action.BUILD, reason=f"{reason}; its core is not there yet")
     contents = tuple(core_details(core).content for core in results)
-    image = await find_result(cache, image_name(node, recipe_with(node, contents)))
+    image = await find(image_name(node, recipe_with(node, contents)))
     if image is None:
         return Finding(action=Action.BUILD, reason=reason)
     return Finding(action=Action.REUSE, reason=f"built before; {reason}", seconds=image.record.seconds, result=image)

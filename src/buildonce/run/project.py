@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from buildonce.build_options import BuildOptions
 from buildonce.context import (
     Context,
     Memory,
@@ -108,12 +109,13 @@ class Project(Struct, frozen=True, kw_only=True):
 
 
 class FileOrder(Struct, frozen=True, kw_only=True):
-    """A Dockerfile to be read, with its context, its arguments and its named contexts."""
+    """A Dockerfile to be read, with its context, its arguments, its named contexts and its options."""
 
     dockerfile: Path
     context: Path
     build_args: Mapping[str, str] = field(default_factory=dict)
     named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    options: BuildOptions = field(default_factory=BuildOptions)
 
 
 def load_files(orders: Sequence[FileOrder], memory: Path | None = None) -> Project:
@@ -141,6 +143,7 @@ def load_files(orders: Sequence[FileOrder], memory: Path | None = None) -> Proje
             folder=one.context.resolve().name,
             build_args=one.build_args,
             named_contexts=one.named_contexts,
+            options=one.options,
         )
         for one, context in zip(orders, contexts, strict=True)
     )

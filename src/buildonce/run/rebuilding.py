@@ -137,6 +137,7 @@ class _Rebuilder:
                 stage=node.stage,
                 platform=node.platform,
                 reason="to be compared with what was shipped",
+                labels=node.marks.labels,
             ),
             compress=False,
         )

@@ -15,7 +15,9 @@ from msgspec.structs import replace
 
 from buildonce.assemble.compression import Compression
 from buildonce.assemble.parts import Parts
+from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.stages import ImageSource, StageGraph, chain
+from buildonce.engines.handing import scope_caches
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
 from buildonce.engines.shared_steps import find_steps
 from buildonce.errors import EngineUnavailable, StoreError
@@ -27,6 +29,7 @@ from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.nodes import Plan
 from buildonce.plan.planning import Graphs
 from buildonce.plan.sources import Request
+from buildonce.run.anew import Anew
 from buildonce.run.engine_queue import EngineQueue, Wish
 from buildonce.run.git import head
 from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
@@ -64,6 +67,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform
     reason: str
     contexts: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +102,7 @@ class Workshop:
     pins: Mapping[str, Digest] | None = None
     compression: Compression = Compression.GZIP
     reprove: bool = False
+    anew: Anew = field(default_factory=Anew)
     engine_runs: list[EngineRun] = field(default_factory=list)
     proofs: list[ProofOutcome] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
@@ -124,14 +129,17 @@ class Workshop:
         self.emit(Finished(activity=activity, node=node, seconds=seconds, result=" ".join(result)))
 
     async def find(self, name: ResultName, *, is_own: bool) -> Result | None:
-        """Return a result from the cache; one that another job makes (not ``is_own``) by its digest alone."""
+        """Return a result from the cache; one that another job makes (not ``is_own``) by its digest alone.
+
+        What is there counts for nothing where the run makes it anew.
+        """
         if name.tag in self.results:
             return self.results[name.tag]
         pinned = (self.pins or {}).get(name.tag)
         if pinned is not None:
             stored = await self.cache.get_manifest(pinned)
             found = read_result(stored, name) if stored else None
-        elif self.pins is not None and not is_own:
+        elif (self.pins is not None and not is_own) or self.anew.covers(name):
             return None
         else:
             found = await find_result(self.cache, name)
@@ -220,12 +228,32 @@ class Workshop:
             output=output,
             build_args={**platform_arguments(derived.text, request.build_platform), **file.build_args},
             named_contexts={**pinned_contexts(images), **given, **order.contexts},
+            options=self._options(order),
+            labels=order.labels,
             compress=compress,
             path=graph.dockerfile.path,
             own_lines=graph.dockerfile.text.count("\n") + 1,
             stage=graph.stages[order.stage].label,
             known_layers=frozenset(diff_id for image in images for diff_id in diff_ids(image.config_content)),
             known_history=self._known_history(graph, order.stage),
+        )
+
+    def _options(self, order: Order) -> BuildOptions:
+        """Return what the engine is told; only what is compiled is kept in its own cache elsewhere."""
+        options = self.request.files[order.file].options
+        if order.activity is Activity.COMPILE:
+            return scope_caches(
+                options, self.graphs[(order.file, order.platform)].stages[order.stage].label, order.platform
+            )
+        # What a proof builds shares what was built just now.
+        has_base = order.activity is Activity.PROVE
+        filtered = () if has_base else options.no_cache_filter
+        return replace(
+            options,
+            cache_from=(),
+            cache_to=(),
+            no_cache=options.no_cache and not has_base,
+            no_cache_filter=filtered,
         )
 
     def _known_history(self, graph: StageGraph, stage: int) -> int:

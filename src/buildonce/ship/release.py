@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from buildonce.oci import (
@@ -54,13 +56,16 @@ class Release(Struct, frozen=True, kw_only=True):
     indexes: tuple[VariantIndex, ...]
 
 
-def index_images(variant: str, tags: tuple[str, ...], images: tuple[Image, ...]) -> VariantIndex:
+def index_images(
+    variant: str, tags: tuple[str, ...], images: tuple[Image, ...], annotations: Mapping[str, str] | None = None
+) -> VariantIndex:
     """Return the index over ``images``, in the order of their platforms; Docker's type if all images have Docker's.
 
-    An OCI index also says of each image which of its layers are late copies: Docker's type has no place for that.
+    An OCI index also says of each image which of its layers are late copies: Docker's type has no place for that, and
+    none for ``annotations``, with which every index is OCI's.
     """
     ordered = tuple(sorted(images, key=lambda image: image.platform))
-    docker = all(image.descriptor.media_type == DOCKER_MANIFEST for image in ordered)
+    docker = not annotations and all(image.descriptor.media_type == DOCKER_MANIFEST for image in ordered)
     media_type = DOCKER_INDEX if docker else OCI_INDEX
     manifests = tuple(
         Descriptor(
@@ -72,7 +77,7 @@ def index_images(variant: str, tags: tuple[str, ...], images: tuple[Image, ...])
         )
         for image in ordered
     )
-    content = encode_json(Index(media_type=media_type, manifests=manifests))
+    content = encode_json(Index(media_type=media_type, manifests=manifests, annotations=annotations or None))
     return VariantIndex(
         variant=variant,
         tags=tags,

@@ -1,0 +1,73 @@
+"""What is made anew although it is there: because of ``--no-cache``, or of a stage that ``--no-cache-filter`` names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from buildonce.build_options import BuildOptions
+from buildonce.dockerfile.problems import did_you_mean
+from buildonce.dockerfile.stages import StageGraph, reachable
+from buildonce.errors import UsageError
+from buildonce.plan.nodes import BaseOrigin, Plan
+from buildonce.plan.planning import Graphs
+from buildonce.plan.sources import Request
+from buildonce.store.results import ResultName
+
+REASON = "--no-cache asks for it, whatever is there"
+
+
+class Anew(Struct, frozen=True, kw_only=True):
+    """The keys of cores and bases, and the variants and platforms of images, of which no earlier result counts."""
+
+    keys: frozenset[str] = frozenset()
+    images: frozenset[tuple[str, str]] = frozenset()
+
+    def covers(self, name: ResultName) -> bool:
+        """Say whether an earlier result of this name does not count."""
+        return name.key in self.keys or (name.kind == "image" and (name.name, str(name.platform)) in self.images)
+
+
+def find_anew(plan: Plan, request: Request, graphs: Graphs) -> Anew:
+    """Return what the options of the Dockerfiles want to be made anew.
+
+    What is no engine's to make is not: its files are read anew where they change. Raises `UsageError` for a filter
+    that names no stage.
+    """
+    _check_filters(request)
+    options = [file.options for file in request.files]
+    cores = {
+        key
+        for key, node in plan.cores.items()
+        if not node.given and _is_anew(options[node.file], graphs[(node.file, node.target)], node.stage)
+    }
+    bases = {
+        key
+        for key, node in plan.bases.items()
+        if node.origin is BaseOrigin.ENGINE
+        and _is_anew(options[node.file], graphs[(node.file, node.platform)], node.stage)
+    }
+    images = {
+        (node.variant, str(node.platform))
+        for node in plan.images
+        if _is_anew(options[node.file], graphs[(node.file, node.platform)], node.stage)
+    }
+    return Anew(keys=frozenset(cores | bases), images=frozenset(images))
+
+
+def _is_anew(options: BuildOptions, graph: StageGraph, stage: int) -> bool:
+    filtered = {name.lower() for name in options.no_cache_filter}
+    names = {one.name for one in reachable(graph, graph.stages[stage])} if filtered else set()
+    return options.no_cache or bool(filtered & names)
+
+
+def _check_filters(request: Request) -> None:
+    stages = {stage.name for file in request.files for stage in file.dockerfile.stages if stage.name}
+    named: Mapping[str, None] = dict.fromkeys(name for file in request.files for name in file.options.no_cache_filter)
+    for name in named:
+        if name.lower() not in stages:
+            raise UsageError(
+                f"--no-cache-filter names the stage `{name}`, which no Dockerfile has",
+                help=did_you_mean(name, stages) or f"the stages are {', '.join(sorted(stages))}",
+            )
