@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.oci import (
     OCI_CONFIG,
@@ -110,6 +111,7 @@ def make(
     paths: Sequence[str] = (),
     folder: str = "",
     named_contexts: Mapping[str, NamedContext] | None = None,
+    options: BuildOptions | None = None,
 ) -> Made:
     """Make the plan for these Dockerfiles, all with the same context."""
     names = list(paths) or ["Dockerfile", *(f"Dockerfile.{number}" for number in range(1, len(texts)))]
@@ -122,6 +124,7 @@ def make(
                 folder=folder,
                 build_args=dict(build_args or {}),
                 named_contexts=dict(named_contexts or {}),
+                options=options or BuildOptions(),
             )
             for text, name in zip(texts, names, strict=True)
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from buildonce.build_options import BuildOptions
 from tests.plan.projects import AMD64, ARM64, FakeImages, Made, image_of, make, only_core, plan_of
 
 DOCKERFILE = """\
@@ -65,6 +66,7 @@ class Change:
     files: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     build_args: Mapping[str, str] = field(default_factory=dict)
+    options: BuildOptions = field(default_factory=BuildOptions)
     flips: frozenset[str] = frozenset()
 
 
@@ -124,8 +126,18 @@ RELEVANT = {
     ),
     "another frontend": Change(replace=("ARG BASE", "# syntax=example.com/mine:1\nARG BASE"), flips=ALL_ENGINE),
     "what BuildKit acts upon": Change(build_args={"SOURCE_DATE_EPOCH": "1"}, flips=ALL_ENGINE),
+    "the network of every RUN": Change(options=BuildOptions(network="host"), flips=ALL_ENGINE),
+    "a host's address": Change(options=BuildOptions(extra_hosts={"a": "1.1.1.1"}), flips=ALL_ENGINE),
+    "a limit": Change(options=BuildOptions(ulimits={"nofile": "1"}), flips=ALL_ENGINE),
+    "the size of shared memory": Change(options=BuildOptions(shm_size="1g"), flips=ALL_ENGINE),
 }
 IRRELEVANT = {
+    "what a build is handed": Change(
+        options=BuildOptions(secrets=("id=token,env=T",), ssh=("default",), allow=("network.host",))
+    ),
+    "where the engine's cache is": Change(options=BuildOptions(cache_from=("r.io/a",), cache_to=("r.io/a",))),
+    "the network that is the default": Change(options=BuildOptions(network="default")),
+    "what is made anew": Change(options=BuildOptions(no_cache=True, no_cache_filter=("builder",))),
     "a file that nothing copies": Change(files={"README": "other"}),
     "a new file that nothing copies": Change(files={"notes/x": "other"}),
     "a comment": Change(replace=("RUN pack", "# why\nRUN pack")),
@@ -173,6 +185,7 @@ def made(change: Change, *, before: bool) -> Made:
         files=FILES if before else {**FILES, **change.files},
         images=FakeImages() if before else FakeImages(change.versions),
         build_args={} if before else change.build_args,
+        options=BuildOptions() if before else change.options,
         platforms=(AMD64, ARM64),
     )
 

@@ -29,7 +29,7 @@ def test_the_variants_are_those_of_the_comments() -> None:
 
 
 def test_the_tags_are_those_of_the_table() -> None:
-    declaration = read_toml(FILES[4]).declaration
+    declaration = read_toml(FILES[5]).declaration
     places = {variant.name: "registry.example/acme/app" for variant in declaration.variants}
     tags = expand_rules(
         tag_rules(declaration, list(places), moves_latest=True), places, {"version": "1.4.0"}.__getitem__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from buildonce.errors import ConfigurationError
+from buildonce.project.build_settings import settings_of
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.listing import list_settings
 from buildonce.project.toml import Configuration, read_toml
@@ -208,3 +209,35 @@ def test_all_wrong_variables_are_named_together() -> None:
     with pytest.raises(ConfigurationError) as caught:
         environment_layer({"BUILDONCE_CACHE": "./x", "BUILDONCE_PUSH": "./x"})
     assert len(caught.value.notes) == 1
+
+
+TOLD = """\
+labels = { "a" = "1", "b" = "2" }
+secrets = ["id=npm,src=.npmrc", "id=other,env=OTHER"]
+cache-from = ["type=gha"]
+no-cache = true
+[variants.claude]
+labels.b = "3"
+no-cache = false
+[variants.codex]
+network = "none"
+"""
+
+
+def test_what_a_build_is_told_is_added_to() -> None:
+    flags = Layer(
+        build=settings_of(
+            {"labels": {"c": "4"}, "secrets": ("id=npm,env=NPM",), "cache-from": ("r.io/a",), "network": "host"}
+        )
+    )
+    found = shown(resolve(TOLD, flags=flags))
+    claude = {key.removeprefix("variants.claude."): value for key, value in found.items() if ".claude." in key}
+    assert claude["labels.a"] == ("1", "buildonce.toml:1")
+    assert claude["labels.b"] == ("3", "buildonce.toml:6")
+    assert claude["labels.c"] == ("4", "--label")
+    assert claude["secrets"] == (("id=other,env=OTHER", "id=npm,env=NPM"), "--secret")
+    assert claude["cache-from"] == (("r.io/a",), "--cache-from")
+    assert claude["network"] == ("host", "--network")
+    assert "no-cache" not in claude
+    assert found["variants.codex.no-cache"] == (True, "buildonce.toml:4")
+    assert found["variants.codex.network"] == ("host", "--network")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from buildonce.project.build_settings import lay_over, settings_of
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.toml import read_toml
 from buildonce.project.writing import gather_common, render_toml
@@ -20,10 +21,26 @@ _PLATFORMS = st.sampled_from([(), ("linux/amd64",), ("linux/amd64", "linux/arm64
 _TAGS = st.sampled_from([(), ("{variant}",), ("{version}-{variant}", "{variant}")])
 
 
+_BUILD = st.builds(
+    settings_of,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "labels": st.dictionaries(st.sampled_from(["a", "b.c"]), _TEXTS, min_size=1, max_size=2),
+            "network": st.sampled_from(["host", "none"]),
+            "ulimits": st.just({"nofile": "1:2"}),
+            "secrets": st.sampled_from([("id=a,src=b",), ("id=a,src=b", "id=c,env=D")]),
+            "no-cache": st.just(True),
+            "cache-to": st.just(("type=gha",)),
+        },
+    ),
+)
+
+
 @st.composite
 def declarations(draw: st.DrawFn) -> Declaration:
     """Draw a declaration that a buildonce.toml can say: variants have what the project has."""
-    args, contexts = draw(_ARGS), draw(_CONTEXTS)
+    args, contexts, build = draw(_ARGS), draw(_CONTEXTS), draw(_BUILD)
     names = draw(st.lists(st.sampled_from(["claude", "codex", "a.b", "x_1"]), unique=True, max_size=3))
     variants = tuple(
         VariantDeclaration(
@@ -37,6 +54,7 @@ def declarations(draw: st.DrawFn) -> Declaration:
             tags=draw(_TAGS),
             push=draw(st.sampled_from([None, f"r.example/{index}"])),
             checks_fit=draw(st.booleans()),
+            build=lay_over(build, draw(_BUILD)),
         )
         for index, name in enumerate(names)
     )
@@ -50,6 +68,7 @@ def declarations(draw: st.DrawFn) -> Declaration:
         dockerfiles=(draw(_PATHS),),
         context=draw(_PATHS),
         args=args,
+        build=build,
         contexts=contexts,
         platforms=draw(_PLATFORMS),
         build_platform=draw(st.sampled_from([None, "linux/arm64"])),
