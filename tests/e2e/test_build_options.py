@@ -89,7 +89,7 @@ def test_buildah_is_told_the_same(project: Project, tmp_path_factory: pytest.Tem
         take_down(folder)
     assert engine_nodes(outcome, "compile") == [f"builder {AMD64}"]
     second = shipped(project, outcome, "app", "second")
-    assert [layer.digest for layer in second.layers] == [layer.digest for layer in first.layers]
+    assert [layer.diff_id for layer in second.layers] == [layer.diff_id for layer in first.layers]
     assert second.config["config"] == first.config["config"]
 
 
