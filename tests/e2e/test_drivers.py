@@ -6,6 +6,7 @@ the same of it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,9 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from buildonce.engines.finding import find_engine
+from buildonce.errors import EngineFailed
 from tests.e2e.buildkitd import Buildkitd, buildkitd
+from tests.e2e.comparison import image_differences, render
 from tests.e2e.dockerds import classic_dockerd, dockerd
-from tests.e2e.harness import AMD64, Document, Host, Project, digests_of, engine_nodes, new_project
+from tests.e2e.harness import AMD64, ARM64, Document, Host, Project, digests_of, engine_nodes, new_project
+from tests.e2e.images import layout_blobs, read_image
+from tests.e2e.trees import build_tree
+from tests.engines.jobs import make_job
 
 pytestmark = pytest.mark.host
 
@@ -26,7 +33,7 @@ COPY version.txt /version
 RUN mkdir /out && cp /version /out/app && chmod 755 /out/app
 
 FROM busybox:1.36-glibc AS base
-RUN mkdir -p /srv/made && cat /proc/sys/kernel/random/uuid > /srv/made/anew
+RUN mkdir -p /srv/made && chmod 1777 /srv/made && chown 5:6 /srv/made
 
 FROM base AS assembled
 COPY --from=builder --chown=12:34 /out/app /usr/bin/app
@@ -35,12 +42,15 @@ FROM base AS built
 COPY --from=builder /out/app /usr/bin/app
 RUN wc -c /usr/bin/app > /size
 
+FROM busybox:1.36-glibc AS plain
+COPY --from=builder /out/app /usr/bin/app
+
 FROM laid AS folders
 COPY --from=builder /out/app /usr/bin/app
 COPY --from=stuff tool /usr/bin/tool
 RUN cat /usr/bin/tool > /heard
 """
-VARIANTS = ("assembled", "built", "folders")
+VARIANTS = ("assembled", "built", "plain", "folders")
 
 
 def new_family(host: Host, folder: Path, version: str) -> Project:
@@ -75,6 +85,7 @@ def assert_same(project: Project, first: Document, second: Document, names: tupl
     assert {image["variant"]: image["made"] for image in second["images"]} == {
         "assembled": "assembled",
         "built": "built",
+        "plain": "assembled",
         "folders": "assembled",
     }
     assert engine_nodes(second, "compile") == engine_nodes(first, "compile") != []
@@ -159,10 +170,147 @@ def test_a_builder_in_a_container_makes_the_same_images_under_the_same_keys(
     assert_same(project, first, second, ("docker", "container"))
 
 
-def test_dockers_own_image_store_is_refused_by_name(host: Host, tmp_path: Path) -> None:
-    project = new_project(host, tmp_path, {"Dockerfile": "FROM busybox:1.36-glibc AS assembled\nRUN true\n"})
+BY_ARCHITECTURE = """\
+FROM busybox:1.36-glibc AS for-amd64
+RUN uname -m > /machine && : {run_id}-amd64
+FROM busybox:1.36-glibc AS for-arm64
+RUN uname -m > /machine && : {run_id}-arm64
+FROM for-$TARGETARCH AS builder
+RUN cp /machine /app
+FROM busybox:1.36-glibc AS final
+COPY --from=builder /app /app
+FROM for-$TARGETARCH AS made
+RUN cp /machine /app
+"""
+
+
+def test_each_platform_is_built_on_the_node_that_is_for_it(
+    own: Host, second: str, node: Buildkitd, run_id: str, tmp_path: Path
+) -> None:
+    project = new_project(own, tmp_path, {"Dockerfile": BY_ARCHITECTURE.format(run_id=run_id)})
+    builder = {"BUILDX_BUILDER": "two"}
+    asked = ("build", "--variant=final,made", f"--cache=oci:{tmp_path}/cache", f"--output=oci:{tmp_path}/out")
+    with buildkitd(second) as other:
+        create = ("docker", "buildx", "create", "--driver=remote", "--name=two")
+        own.demand(*create, f"--platform={AMD64}", node.address)
+        own.demand(*create, "--append", f"--platform={ARM64}", other.address)
+        outcome = project.buildonce(*asked, "--json", f"--platform={AMD64},{ARM64}", environment=builder).document
+    assert len(engine_nodes(outcome, "compile")) == 2
+    assert len(engine_nodes(outcome, "base")) == 2
+    for (_, platform), digest in digests_of(outcome).items():
+        tree = build_tree(read_image(layout_blobs(tmp_path / "out"), digest).layers)
+        assert tree["app"].size == len("x86_64\n" if platform == AMD64 else "aarch64\n")
+    built = {
+        address: own.demand("docker", "--host", address, "buildx", "du", "--verbose")
+        for address in (own.environment["DOCKER_HOST"], second)
+    }
+    ran = [[name for name in ("amd64", "arm64") if f"{run_id}-{name}" in said] for said in built.values()]
+    assert ran == [["amd64"], ["arm64"]]
+
+
+def test_a_platform_that_no_node_runs_is_refused_before_anything_is_built(
+    own: Host, node: Buildkitd, run_id: str, tmp_path: Path
+) -> None:
+    text = f'FROM scratch AS made\nCOPY Dockerfile /{run_id}\nRUN ["/{run_id}"]\n'
+    project = new_project(own, tmp_path, {"Dockerfile": text})
+    own.demand("docker", "buildx", "create", "--driver=remote", "--name=far", "--use", node.address)
+    ran = project.buildonce("build", "--platform=linux/s390x")
+    assert ran.code == 4
+    assert "the builder `far` has no node that runs linux/s390x, and Dockerfile:3 is a RUN there" in ran.err
+    assert f"`far0` runs {AMD64}" in ran.err
+
+
+@pytest.fixture(scope="module")
+def classic(host: Host) -> Iterator[str]:
+    """The address of a Docker engine that keeps images in its own way."""
     with classic_dockerd(host) as (_, address):
-        ran = project.buildonce("build", "--variant=assembled", environment={"DOCKER_HOST": address})
-    assert ran.code == 4, ran.err
-    assert "the driver `docker` writes OCI layouts with containerd's image store alone" in ran.err
-    assert "docker buildx create --use" in ran.err
+        yield address
+
+
+def stored(host: Host, address: str) -> str:
+    """Return what images a Docker engine has, also nameless ones."""
+    return host.demand("docker", "--host", address, "image", "ls", "--all", "--quiet")
+
+
+def test_dockers_own_image_store_makes_the_same_images_and_keeps_none(
+    host: Host, classic: str, run_id: str, tmp_path: Path
+) -> None:
+    project = new_family(host, tmp_path, run_id)
+    first = build_family(project, "docker")
+    second = build_family(project, "classic", {"DOCKER_HOST": classic})
+    assert cached_names(project, "classic") == cached_names(project, "docker")
+    ours, theirs = digests_of(second), digests_of(first)
+    assert ours["plain", AMD64] == theirs["plain", AMD64], "only assembled, from the same core"
+    for variant in VARIANTS:
+        image = read_image(layout_blobs(tmp_path / "classic" / "images"), ours[variant, AMD64])
+        expected = read_image(layout_blobs(tmp_path / "docker" / "images"), theirs[variant, AMD64])
+        differences = image_differences(expected, image)
+        assert not differences, f"{variant}: {render(differences)}"
+        assert image.manifest["layers"][0] == expected.manifest["layers"][0], "that of the external image"
+    assert stored(host, classic) == ""
+
+
+def test_dockers_own_image_store_builds_for_another_machine(
+    host: Host, classic: str, run_id: str, tmp_path: Path
+) -> None:
+    text = f"FROM busybox:1.36-glibc AS base\nRUN uname -m > /machine && : {run_id}\n"
+    project = new_project(host, tmp_path, {"Dockerfile": text})
+    places = (f"--output=oci:{tmp_path}/out", f"--cache=oci:{tmp_path}/cache")
+    asked = ("build", "--json", f"--platform={ARM64}", *places)
+    outcome = project.buildonce(*asked, environment={"DOCKER_HOST": classic}).document
+    image = read_image(layout_blobs(tmp_path / "out"), digests_of(outcome)["base", ARM64])
+    assert image.config["architecture"] == "arm64"
+    assert build_tree(image.layers)["machine"].size == len("aarch64\n")
+    assert stored(host, classic) == ""
+
+
+def test_dockers_own_image_store_is_that_of_the_docker_context(
+    own: Host, classic: str, run_id: str, tmp_path: Path
+) -> None:
+    text = f"FROM busybox:1.36-glibc AS base\nRUN : {run_id} && echo a > /a\n"
+    project = new_project(own, tmp_path, {"Dockerfile": text})
+    own.demand("docker", "context", "create", "other", f"--docker=host={classic}")
+    environment = {"DOCKER_HOST": "", "DOCKER_CONTEXT": "other"}
+    places = (f"--output=oci:{tmp_path}/out", f"--cache=oci:{tmp_path}/cache")
+    outcome = project.buildonce("build", "--json", f"--platform={AMD64}", *places, environment=environment).document
+    assert engine_nodes(outcome, "base") == ["base linux/amd64"]
+    assert run_id in own.demand("docker", "--host", classic, "buildx", "du", "--verbose")
+    assert stored(own, classic) == ""
+
+
+WAITING = """\
+FROM busybox:1.36-glibc
+COPY --from=laid /etc/passwd /there
+RUN sleep 77
+"""
+
+
+@pytest.mark.parametrize("said", ["RUN sleep 77", "naming to"])
+async def test_dockers_own_image_store_keeps_nothing_of_a_build_that_is_cancelled(
+    host: Host, classic: str, run_id: str, tmp_path: Path, said: str
+) -> None:
+    new_family(host, tmp_path, run_id)
+    begun = asyncio.Event()
+    environment = {**host.environment, "DOCKER_HOST": classic}
+    engine = await find_engine(environment, lambda event: begun.set() if said in str(event) else None)
+    (manifest,) = json.loads((tmp_path / "layout" / "index.json").read_bytes())["manifests"]
+    contexts = {"laid": f"oci-layout://{tmp_path}/layout@{manifest['digest']}"}
+    text = WAITING if "sleep" in said else WAITING.replace("sleep 77", run_id.join((": ", "")))
+    job = make_job(tmp_path / "job", dockerfile=text, contexts=contexts)
+    running = asyncio.create_task(engine.build(job))
+    await asyncio.wait_for(begun.wait(), 120)
+    assert stored(host, classic) != "", "the named context is there as long as it is needed"
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert stored(host, classic) == ""
+
+
+async def test_dockers_own_image_store_keeps_nothing_of_a_build_that_fails(
+    host: Host, classic: str, tmp_path: Path
+) -> None:
+    engine = await find_engine({**host.environment, "DOCKER_HOST": classic}, lambda _: None)
+    job = make_job(tmp_path / "job", dockerfile="FROM busybox:1.36-glibc\nRUN exit 7\n")
+    with pytest.raises(EngineFailed, match="did not complete successfully: exit code: 7"):
+        await engine.build(job)
+    assert stored(host, classic) == ""

@@ -14,6 +14,7 @@ Driver:        remote
 Nodes:
 Name:             node
 Endpoint:         tcp://node:1234
+Status:           running
 Platforms:        linux/amd64*, linux/amd64/v2, linux/386
 Labels:
  Driver:          not this
@@ -26,10 +27,12 @@ Platforms:        linux/arm64, linux/arm/v7
 def test_the_first_of_a_name_is_the_builders() -> None:
     builder = read_builder(INSPECTED)
     assert (builder.name, builder.driver) == ("family", "remote")
-    assert [(node.name, node.platforms) for node in builder.nodes] == [
-        ("node", "linux/amd64*, linux/amd64/v2, linux/386"),
-        ("arm", "linux/arm64, linux/arm/v7"),
+    assert [(node.name, node.platforms, node.endpoint, node.is_running) for node in builder.nodes] == [
+        ("node", "linux/amd64*, linux/amd64/v2, linux/386", "tcp://node:1234", True),
+        ("arm", "linux/arm64, linux/arm/v7", "", False),
     ]
+    assert not builder.is_up
+    assert builder.endpoint == "tcp://node:1234"
 
 
 @pytest.mark.parametrize(

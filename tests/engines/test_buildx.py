@@ -88,12 +88,6 @@ def inspected(driver: str, label: str = "") -> str:
     return f'case $1 in build) exit 1;; version) echo "github.com/docker/buildx 1.2";; inspect) {platforms};; esac'
 
 
-async def test_a_builder_that_writes_no_layouts_is_no_failed_build(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailable, match="containerd's image store alone") as caught:
-        await stand_in(tmp_path, inspected("docker"), []).build(job(tmp_path))
-    assert caught.value.message.startswith("the builder `mine` cannot compile builder linux/amd64: the driver `docker`")
-
-
 @pytest.mark.parametrize(
     ("driver", "label"), [("docker", "org.mobyproject.buildkit.worker.snapshotter"), ("remote", "other")]
 )
