@@ -20,20 +20,20 @@ Name:             node
 Platforms:        linux/amd64, linux/arm64
 Labels:
  Driver:          not this
+{label}
 """
+IN_CONTAINERD = " org.mobyproject.buildkit.worker.snapshotter: overlayfs"
 
 
-def write_docker(
-    environment: dict[str, str], *, driver: str = "docker", store: str = "overlay2", up: bool = True
-) -> None:
+def write_docker(environment: dict[str, str], *, driver: str = "docker", label: str = "", up: bool = True) -> None:
     """Put a `docker` on the PATH that answers questions."""
     program = Path(environment["PATH"]) / "docker"
     inspected = program.with_name("inspected")
-    inspected.write_text(INSPECTED.format(driver=driver))
+    inspected.write_text(INSPECTED.format(driver=driver, label=label))
     answer = f"/bin/cat {inspected}" if up else "exit 1"
     program.write_text(
         '#!/bin/sh\ncase "$1 $2" in\n"buildx version") echo "example.org/buildx v0.99.0 abc" ;;\n'
-        f'"buildx inspect") {answer} ;;\n"info --format") echo "[[\\"driver-type\\",\\"{store}\\"]]" ;;\n'
+        f'"buildx inspect") {answer} ;;\n'
         "*) echo started something >&2; exit 9 ;;\nesac\n"
     )
     program.chmod(0o755)
@@ -46,7 +46,7 @@ def test_a_repository_is_examined(call: Call, registry: FakeRegistry, environmen
     assert "mounts" in ran.out
     assert "It can be shipped to." in ran.out
     assert "docker buildx v0.99.0, builder `default`, driver `docker`" in ran.out
-    assert "switch on containerd's image store" in ran.out
+    assert "images are saved out of Docker's own store" in ran.out
 
 
 def test_what_was_found_is_remembered(call: Call, registry: FakeRegistry, environment: dict[str, str]) -> None:
@@ -89,10 +89,32 @@ def test_what_is_no_repository_is_a_usage_error(call: Call, arguments: tuple[str
 
 @pytest.mark.parametrize(("up", "answer"), [(True, "yes"), (False, "failed")])
 async def test_an_engine_is_asked_and_not_started(environment: dict[str, str], answer: str, *, up: bool) -> None:
-    write_docker(environment, store="io.containerd.snapshotter.v1", up=up)
+    write_docker(environment, label=IN_CONTAINERD, up=up)
     found = await check_engine(environment)
     assert found.checks[0].answer.value == answer
     assert [check.answer.value for check in found.checks[1:]] == (["yes", "yes"] if up else [])
+
+
+async def test_dockers_own_store_without_the_command_that_saves_from_it_is_of_no_use(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    write_docker(environment)
+    plugins = tmp_path / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    program = Path(environment["PATH"]) / "docker"
+    alone = program.rename(plugins / "docker-buildx")
+    alone.write_text(alone.read_text().replace('case "$1 $2"', 'case "buildx $1"'))
+    store = (await check_engine(environment | {"DOCKER_CONFIG": str(plugins.parent)})).checks[-1]
+    assert (store.subject, store.answer.value) == ("containerd's image store", "failed")
+    assert "there is no `docker` command" in store.meaning
+
+
+async def test_a_node_that_does_not_run_yet_is_not_said_to_run_anything(environment: dict[str, str]) -> None:
+    write_docker(environment, driver="kubernetes")
+    inspected = Path(environment["PATH"]) / "inspected"
+    inspected.write_text("Name: far\nDriver: kubernetes\n\nName: far0\nStatus: inactive\n")
+    platforms = (await check_engine(environment)).checks[1]
+    assert (platforms.subject, platforms.answer.value, platforms.seen) == ("platforms", "not tried", "")
 
 
 async def test_a_machine_without_an_engine_is_told_what_that_means(environment: dict[str, str]) -> None:

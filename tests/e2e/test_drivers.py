@@ -17,8 +17,9 @@ import pytest
 
 from buildonce.engines.finding import find_engine
 from buildonce.errors import EngineFailed
+from buildonce.events import EngineLine, Event
 from tests.e2e.buildkitd import Buildkitd, buildkitd
-from tests.e2e.comparison import image_differences, render
+from tests.e2e.comparison import archive_differences, image_differences, render
 from tests.e2e.dockerds import classic_dockerd, dockerd
 from tests.e2e.harness import AMD64, ARM64, Document, Host, Project, digests_of, engine_nodes, new_project
 from tests.e2e.images import layout_blobs, read_image
@@ -246,6 +247,9 @@ def test_dockers_own_image_store_makes_the_same_images_and_keeps_none(
         expected = read_image(layout_blobs(tmp_path / "docker" / "images"), theirs[variant, AMD64])
         differences = image_differences(expected, image)
         assert not differences, f"{variant}: {render(differences)}"
+        made = [entry["created_by"] for entry in image.config["history"] if not entry.get("empty_layer")]
+        ran = {f"layer {number}" for number, maker in enumerate(made) if maker.startswith("RUN ")}
+        assert ran.issuperset(archive_differences(expected, image)), "but for RUN the same archives"
         assert image.manifest["layers"][0] == expected.manifest["layers"][0], "that of the external image"
     assert stored(host, classic) == ""
 
@@ -278,6 +282,12 @@ def test_dockers_own_image_store_is_that_of_the_docker_context(
     assert stored(own, classic) == ""
 
 
+def laid_contexts(folder: Path) -> Mapping[str, str]:
+    """Return the named context of the family that is a layout."""
+    (manifest,) = json.loads((folder / "layout" / "index.json").read_bytes())["manifests"]
+    return {"laid": f"oci-layout://{folder}/layout@{manifest['digest']}"}
+
+
 WAITING = """\
 FROM busybox:1.36-glibc
 COPY --from=laid /etc/passwd /there
@@ -293,10 +303,8 @@ async def test_dockers_own_image_store_keeps_nothing_of_a_build_that_is_cancelle
     begun = asyncio.Event()
     environment = {**host.environment, "DOCKER_HOST": classic}
     engine = await find_engine(environment, lambda event: begun.set() if said in str(event) else None)
-    (manifest,) = json.loads((tmp_path / "layout" / "index.json").read_bytes())["manifests"]
-    contexts = {"laid": f"oci-layout://{tmp_path}/layout@{manifest['digest']}"}
     text = WAITING if "sleep" in said else WAITING.replace("sleep 77", run_id.join((": ", "")))
-    job = make_job(tmp_path / "job", dockerfile=text, contexts=contexts)
+    job = make_job(tmp_path / "job", dockerfile=text, contexts=laid_contexts(tmp_path))
     running = asyncio.create_task(engine.build(job))
     await asyncio.wait_for(begun.wait(), 120)
     assert stored(host, classic) != "", "the named context is there as long as it is needed"
@@ -304,6 +312,21 @@ async def test_dockers_own_image_store_keeps_nothing_of_a_build_that_is_cancelle
     with pytest.raises(asyncio.CancelledError):
         await running
     assert stored(host, classic) == ""
+
+
+async def test_dockers_own_image_store_finds_a_named_context_in_its_cache_whatever_its_name(
+    host: Host, classic: str, run_id: str, tmp_path: Path
+) -> None:
+    new_family(host, tmp_path, run_id)
+    said: list[Event] = []
+    engine = await find_engine({**host.environment, "DOCKER_HOST": classic}, said.append)
+    text = f"FROM busybox:1.36-glibc\nCOPY --from=laid /etc/passwd /there\nRUN : {run_id} cached\n"
+    for name in ("a", "b"):
+        said.clear()
+        await engine.build(make_job(tmp_path / name, dockerfile=text, contexts=laid_contexts(tmp_path)))
+    lines = [event.text for event in said if isinstance(event, EngineLine)]
+    steps = {line.split()[0]: line for line in lines if " 2/3] COPY" in line or " 3/3] RUN" in line}
+    assert [f"{number} CACHED" in lines for number in steps] == [True, True]
 
 
 async def test_dockers_own_image_store_keeps_nothing_of_a_build_that_fails(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from buildonce.checks import Answer, Check, Findings
-from buildonce.engines.builders import read_builder
+from buildonce.engines.builders import Builder, Node, read_builder
 from buildonce.engines.finding import SETTING, EngineKind, asked_engine, buildah_version, engine_command
 from buildonce.engines.process import run_process
 from buildonce.engines.traits import EngineTraits, buildah_traits
@@ -16,7 +17,6 @@ from buildonce.errors import EngineUnavailable
 
 _PATIENCE = 15.0
 _NOT_NEEDED = "cores and bases that the cache has need no engine"
-_CONTAINERD = "io.containerd.snapshotter"
 _EMULATORS = Path("/proc/sys/fs/binfmt_misc")
 _EMULATOR = re.compile(r"^enabled\ninterpreter \S*/qemu-(\w+)")
 """The beginning of what the kernel says of a registration."""
@@ -54,13 +54,20 @@ async def _check_buildx(_: EngineKind, command: Sequence[str], environment: Mapp
     builder = read_builder(inspected)
     seen = f"{name}, builder `{builder.name}`, driver `{builder.driver}`"
     checks = [Check(subject="engine", answer=Answer.YES, seen=seen)]
-    meaning = "what is not here needs another builder, or emulation"
-    for node in builder.nodes:
-        subject = "platforms" if len(builder.nodes) == 1 else f"platforms of `{node.name}`"
-        checks.append(Check(subject=subject, answer=Answer.YES, seen=node.platforms, meaning=meaning))
+    checks += (_check_node(node, builder) for node in builder.nodes)
     if builder.driver == "docker":
-        checks.append(await _check_store(environment))
+        checks.append(_check_store(builder, environment))
     return checks
+
+
+def _check_node(node: Node, builder: Builder) -> Check:
+    subject = "platforms" if len(builder.nodes) == 1 else f"platforms of `{node.name}`"
+    if not node.platforms:
+        return Check(
+            subject=subject, answer=Answer.UNTRIED, meaning="known once the node runs; a build starts it"
+        )
+    meaning = "what is not here needs another builder, or emulation"
+    return Check(subject=subject, answer=Answer.YES, seen=node.platforms, meaning=meaning)
 
 
 async def _check_buildah(kind: EngineKind, command: Sequence[str], environment: Mapping[str, str]) -> list[Check]:
@@ -95,18 +102,19 @@ def emulated_platforms(folder: Path) -> Iterator[str]:
             yield found[1]
 
 
-async def _check_store(environment: Mapping[str, str]) -> Check:
-    """Say whether Docker's own driver can export what is needed: it does with containerd's image store alone."""
-    status = await _ask(("docker", "info", "--format", "{{json .DriverStatus}}"), environment)
-    is_there = status is not None and _CONTAINERD in status
+def _check_store(builder: Builder, environment: Mapping[str, str]) -> Check:
+    """Say how images get out of Docker's own driver: as layouts with containerd's image store alone."""
+    subject = "containerd's image store"
+    if builder.writes_layouts:
+        return Check(subject=subject, answer=Answer.YES)
+    if shutil.which("docker", path=environment.get("PATH")):
+        meaning = "images are saved out of Docker's own store, under a name that they have no longer than that takes"
+        return Check(subject=subject, answer=Answer.NO, meaning=meaning)
     meaning = (
-        ""
-        if is_there
-        else "switch on containerd's image store in Docker's settings, or make a builder with"
-        " `docker buildx create --use`"
+        "images are saved out of Docker's own store, and there is no `docker` command for that: install it, "
+        "or make a builder with `docker buildx create --use`"
     )
-    answer = Answer.UNTRIED if status is None else Answer.YES if is_there else Answer.NO
-    return Check(subject="containerd's image store", answer=answer, meaning=meaning)
+    return Check(subject=subject, answer=Answer.FAILED, meaning=meaning)
 
 
 async def _ask(argv: Sequence[str], environment: Mapping[str, str]) -> str | None:
