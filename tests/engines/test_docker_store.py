@@ -98,8 +98,11 @@ async def test_files_are_exported_as_ever_and_layouts_are_loaded_for_them(tmp_pa
 
 async def test_a_build_that_fails_there_is_a_failed_build_and_leaves_no_name(tmp_path: Path) -> None:
     case = Case(tmp_path)
-    with pytest.raises(EngineFailed, match="exit status 7"):
-        await case.engine.build(make_job(tmp_path / "a", target="exit-7"))
+    layout = f"oci-layout://{tmp_path}/layout@{layout_of(tmp_path / 'layout', ONE).digest}"
+    with pytest.raises(EngineFailed, match="exit status 7") as caught:
+        await case.engine.build(make_job(tmp_path / "a", target="exit-7", contexts={"builder": layout}))
+    (alone,) = (note for note in caught.value.notes if note.startswith("to run it alone: "))
+    assert "buildonce.invalid" not in alone
     assert [call for call in case.calls() if "image" in call and "docker" in call][-1].split()[4] == "rm"
 
 
