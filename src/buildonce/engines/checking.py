@@ -63,9 +63,7 @@ async def _check_buildx(_: EngineKind, command: Sequence[str], environment: Mapp
 def _check_node(node: Node, builder: Builder) -> Check:
     subject = "platforms" if len(builder.nodes) == 1 else f"platforms of `{node.name}`"
     if not node.platforms:
-        return Check(
-            subject=subject, answer=Answer.UNTRIED, meaning="known once the node runs; a build starts it"
-        )
+        return Check(subject=subject, answer=Answer.UNTRIED, meaning="known once the node runs; a build starts it")
     meaning = "what is not here needs another builder, or emulation"
     return Check(subject=subject, answer=Answer.YES, seen=node.platforms, meaning=meaning)
 
