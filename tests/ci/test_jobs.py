@@ -10,7 +10,11 @@ import pytest
 from buildonce.ci.jobs import MOST, make_jobs, safe_title
 from buildonce.ci.matrix import github_outputs
 from buildonce.ci.runners import emulated, runner_of
+from buildonce.dockerfile.parser import parse_dockerfile
+from buildonce.errors import UsageError
 from buildonce.oci import Platform
+from buildonce.plan.planning import make_graphs, make_plan
+from buildonce.plan.sources import Declared, Request, SourceFile, TargetContext
 from buildonce.report.wire import MatrixDocument, MatrixJob
 from buildonce.run.deciding import Decision
 from buildonce.run.inspection import inspect_plan
@@ -18,7 +22,7 @@ from buildonce.run.plan_file import Job, is_job_name
 from buildonce.run.planned import Planned
 from buildonce.run.project import Project
 from buildonce.store.layout import LayoutStore
-from tests.plan.projects import AMD64, ARM64, make
+from tests.plan.projects import AMD64, ARM64, FakeContext, FakeImages, images_of, make
 
 
 async def jobs_of(folder: Path, text: str, platforms: tuple[Platform, ...] = (AMD64, ARM64)) -> tuple[Job, ...]:
@@ -30,6 +34,33 @@ async def jobs_of(folder: Path, text: str, platforms: tuple[Platform, ...] = (AM
     return make_jobs(
         Decision(planned=planned, inspection=inspection, unready={}, unfinished={}, seconds={}, results={})
     )
+
+
+async def linked_jobs(folder: Path, text: str) -> tuple[Job, ...]:
+    """Return the jobs of a variant of which the named context `it` is the result of another target."""
+    files = tuple(
+        SourceFile(dockerfile=parse_dockerfile(one.encode(), "Dockerfile"), context=FakeContext(), named_contexts=named)
+        for one, named in ((text, {"it": TargetContext(name="other", file=1)}), ("FROM debian\nRUN make\n", {}))
+    )
+    request = Request(files=files, platforms=(AMD64,), build_platform=AMD64, declared=(Declared(name="app", file=0),))
+    graphs = make_graphs(request)
+    images = images_of(request, graphs, FakeImages())
+    plan, nowhere = make_plan(request, graphs, images), Project(files=(), contexts=())
+    planned = Planned(project=nowhere, request=request, graphs=graphs, images=images, plan=plan)
+    inspection = await inspect_plan(plan, LayoutStore(folder / "cache"))
+    return make_jobs(
+        Decision(planned=planned, inspection=inspection, unready={}, unfinished={}, seconds={}, results={})
+    )
+
+
+async def test_what_is_copied_from_another_target_is_compiled_by_a_job(tmp_path: Path) -> None:
+    jobs = await linked_jobs(tmp_path, "FROM debian\nCOPY --from=it /out /out\n")
+    assert [(job.kind, len(job.cores)) for job in jobs] == [("compile", 1), ("bases", 0)]
+
+
+async def test_what_is_built_on_another_target_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`app linux/amd64` is built on `other linux/amd64`"):
+        await linked_jobs(tmp_path, "FROM it\nRUN more\n")
 
 
 async def test_each_core_is_compiled_by_one_job_on_its_own_platform(tmp_path: Path) -> None:

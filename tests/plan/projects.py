@@ -21,10 +21,11 @@ from buildonce.oci import (
     digest_of,
     parse_platform,
 )
-from buildonce.plan.file_plans import Images, images_needed
+from buildonce.plan.file_plans import Images
 from buildonce.plan.images import ExternalImage, parse_image_address
+from buildonce.plan.linking import Graphs
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode, Plan
-from buildonce.plan.planning import Graphs, find_variants, make_graphs, make_plan
+from buildonce.plan.planning import make_graphs, make_plan, needed_images
 from buildonce.plan.recipes import FileInput
 from buildonce.plan.sources import NamedContext, Request, SourceFile
 
@@ -139,13 +140,7 @@ def make(
 
 def images_of(request: Request, graphs: Graphs, known: FakeImages) -> Images:
     """Return the external images that a plan needs."""
-    wanted = {
-        pair
-        for variant in find_variants(request, graphs)[1]
-        for platform in variant.platforms
-        for pair in images_needed(graphs[(variant.file, platform)], variant.stage)
-    }
-    return {pair: known.image(*pair) for pair in wanted}
+    return {pair: known.image(*pair) for pair in needed_images(request, graphs)}
 
 
 def plan_of(*texts: str, **options: Any) -> Plan:

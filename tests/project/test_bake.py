@@ -195,21 +195,18 @@ WRONG_PRINTED: Mapping[str, tuple[Json, str]] = {
         {"dockerfile": "-"},
         "a Dockerfile from standard input is not read\n  = note: P, target.app.dockerfile\nhelp: name a file",
     ),
-    "the result of a target": (
-        {"contexts": {"base": "target:linked"}},
+    "the result of a target that is not there": (
+        {"contexts": {"base": "target:linkde"}},
         (
-            "the context `base` is the result of target `linked`, which cannot be expressed yet\n"
-            "  = note: P, target.app.contexts.base\n"
-            "help: write the stages of `linked` into the Dockerfile of this target, or push its image and name it "
-            "here: docker-image://REFERENCE"
+            "the context `base` is the result of `linkde`, which is no target\n"
+            "  = note: P, target.app.contexts.base\nhelp: did you mean `linked`?"
         ),
     ),
-    "the result of a stage of the same Dockerfile": (
-        {"contexts": {"builder": "target:same"}},
+    "its own result": (
+        {"contexts": {"base": "target:app"}},
         (
-            "the context `builder` is the result of target `same`, which cannot be expressed yet\n"
-            "  = note: P, target.app.contexts.builder\n"
-            "help: leave it out: `builder` is a stage of the same Dockerfile, which finds it by itself"
+            "the context `base` is a result that is made from itself: app -> app\n"
+            "  = note: P, target.app.contexts.base\nhelp: take the target out of its own `contexts`"
         ),
     ),
     "a platform that is none": (

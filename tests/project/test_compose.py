@@ -221,10 +221,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "the image of another service": (
         one("additional_contexts: {base: 'service:b'}"),
         (
-            "the context `base` is the image of service `b`, which cannot be expressed yet\n"
-            "  = note: compose.yaml:4, services.app.build.additional_contexts.base\n"
-            "help: write its stages into the Dockerfile of this service, or push its image and name it here: "
-            "docker-image://REFERENCE"
+            "the context `base` is the result of `b`, which is no service with a `build`\n"
+            "  = note: compose.yaml:4, services.app.build.additional_contexts.base\nhelp: there are: app"
         ),
     ),
     "a context without a value": (

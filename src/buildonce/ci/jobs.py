@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from buildonce.ci.groups import Work, group_work
-from buildonce.plan.nodes import BaseNode, BaseOrigin, ImageNode, Plan
+from buildonce.errors import UsageError
+from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key, Recipe, encode_recipe, key_of
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.deciding import Decision
@@ -57,8 +58,29 @@ class _Compile:
 
 
 def make_jobs(decision: Decision) -> tuple[Job, ...]:
-    """Return the jobs that have something to do, compile jobs first; at most 256 of each kind."""
+    """Return the jobs that have something to do, compile jobs first; at most 256 of each kind.
+
+    Raises `UsageError` where something is built on the image of another target, which no job hands over to another.
+    """
+    _refuse_links(decision)
     return _Maker(decision).jobs()
+
+
+def _refuse_links(decision: Decision) -> None:
+    plan, inspection = decision.planned.plan, decision.inspection
+    nodes: list[tuple[CoreNode | BaseNode | ImageNode, Finding]] = [
+        *((plan.cores[key], finding) for key, finding in inspection.cores.items()),
+        *((plan.bases[key], finding) for key, finding in inspection.bases.items()),
+        *inspection.images,
+    ]
+    for node, finding in nodes:
+        if node.built_on and (finding.action in (Action.COMPILE, Action.BUILD) or finding.proof):
+            raise UsageError(
+                f"`{node}` is built on `{plan.find_linked(node.built_on)}`, the image of another target, "
+                "which no job hands over to another one yet",
+                help="`buildonce build` makes all of it on one machine; "
+                "what is only copied from other targets needs no handing over",
+            )
 
 
 class _Maker:
@@ -80,8 +102,8 @@ class _Maker:
 
     def _items(self) -> list[_Item]:
         items = []
-        for key in self._plan.bases:
-            users = self._plan.users_of(key)
+        for key in self._inspection.bases:
+            users = tuple(one for one in self._plan.users_of(key) if one in self._plan.images)
             if (item := self._base_item(key, users)) is not None:
                 items.append(item)
         engine = [(node, finding) for node, finding in self._inspection.images if self._is_engines(node, finding)]

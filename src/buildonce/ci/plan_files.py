@@ -76,11 +76,12 @@ def _nodes(decision: Decision, jobs: tuple[Job, ...]) -> Iterator[DecidedNode]:
             job=makers.get(own),
         )
 
-    for key, core in plan.cores.items():
-        yield decided("core", core.name, str(core.platform), key, key, inspection.cores[key], "")
-    for key, base in plan.bases.items():
-        why = decision.unready.get(key, "")
-        yield decided("base", base.name, str(base.platform), key, key, inspection.bases[key], why)
+    for key, found in inspection.cores.items():
+        core = plan.cores[key]
+        yield decided("core", core.name, str(core.platform), key, key, found, "")
+    for key, found in inspection.bases.items():
+        base, why = plan.bases[key], decision.unready.get(key, "")
+        yield decided("base", base.name, str(base.platform), key, key, found, why)
     for node, finding in inspection.images:
         why = decision.unfinished.get(str(node), "")
         yield decided("image", node.variant, str(node.platform), image_key(node), str(node), finding, why)

@@ -102,7 +102,8 @@ def open_configuration(configuration: Configuration, variants: tuple[str, ...], 
     else:
         project = load_files(_orders(declaration, folder or Path()), memory)
     platforms = tuple(sorted({parse_platform(text) for text in declaration.platforms}))
-    needed = {*platforms, *(platform for one in declared for platform in one.platforms)}
+    linked = {parse_platform(text) for one in declaration.linked for text in one.platforms}
+    needed = {*platforms, *linked, *(platform for one in declared for platform in one.platforms)}
     given = {stage: open_given(files, Path(), sorted(needed)) for stage, files in declaration.given.items()}
     check_build([declaration.build, *(variant.build for variant in declaration.variants)], dict(os.environ))
     request = Request(

@@ -40,11 +40,18 @@ class ContextSource(Struct, frozen=True, kw_only=True):
     platform: Platform
 
 
+class TargetSource(Struct, frozen=True, kw_only=True):
+    """The result of another target, which a named context is, for the platform that it is taken for."""
+
+    name: str
+    platform: Platform
+
+
 class ScratchSource(Struct, frozen=True, kw_only=True):
     """Nothing: an empty root."""
 
 
-Source: TypeAlias = StageSource | ImageSource | ContextSource | ScratchSource
+Source: TypeAlias = StageSource | ImageSource | ContextSource | TargetSource | ScratchSource
 
 
 class Dependency(Struct, frozen=True, kw_only=True):
@@ -92,10 +99,16 @@ class ResolvedStage(Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         return self.stage.label
 
+    @property
+    def linked(self) -> TargetSource | None:
+        """The target whose result this stage stands for; None for a stage of the Dockerfile itself."""
+        return self.base if isinstance(self.base, TargetSource) else None
+
 
 class StageGraph(Struct, frozen=True, kw_only=True):
     """All stages of a Dockerfile under one set of arguments and platforms.
 
+    After its own stages come those that stand for the results of other targets, without instructions.
     ``global_args`` are the values of the arguments before the first FROM, and of those that BuildKit predefines.
     ``has_faults`` says whether a stage has some.
     """

@@ -11,6 +11,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeGuard
+
+from msgspec.structs import replace
 
 from buildonce.diagnostics import Diagnostic
 from buildonce.dockerfile.graph import (
@@ -22,6 +25,7 @@ from buildonce.dockerfile.graph import (
     Source,
     StageGraph,
     StageSource,
+    TargetSource,
     chain,
     check_stage,
     final_stages,
@@ -29,7 +33,7 @@ from buildonce.dockerfile.graph import (
     refuse_circles,
     undefined_stage_diagnostic,
 )
-from buildonce.dockerfile.parser import parse_trigger
+from buildonce.dockerfile.parser import parse_dockerfile, parse_trigger
 from buildonce.dockerfile.platforms import parse_loose_platform, predefined_args
 from buildonce.dockerfile.problems import Fault, SyntaxProblem, diagnose, locate, point, source_lines
 from buildonce.dockerfile.syntax import Copy, Dockerfile, From, Onbuild, Place, Run, Span, Stage, TypedInstruction
@@ -47,6 +51,7 @@ __all__ = [
     "Source",
     "StageGraph",
     "StageSource",
+    "TargetSource",
     "chain",
     "check_stage",
     "familiar_context_name",
@@ -59,6 +64,7 @@ __all__ = [
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _RESERVED = ("scratch", "context")
+_NO_TARGETS: Mapping[str, tuple[Platform, ...]] = MappingProxyType({})
 
 
 def resolve_stages(
@@ -68,18 +74,20 @@ def resolve_stages(
     target_platform: Platform,
     build_platform: Platform,
     named_contexts: Collection[str] | Mapping[str, str] = (),
+    targets: Mapping[str, tuple[Platform, ...]] = _NO_TARGETS,
     target: str = "",
 ) -> StageGraph:
     """Return the graph of the Dockerfile's stages.
 
     ``named_contexts`` are the names of additional build contexts, which go before stages and images of these names; a
-    mapping gives the addresses of those that are images, and nothing for others. ``target`` is what ``$TARGETSTAGE``
-    says. Raises `SyntaxProblem` for what BuildKit refuses whatever the target is; see `check_stage` for what it refuses
-    only where it is needed.
+    mapping gives the addresses of those that are images, and nothing for others. ``targets`` are those that are the
+    results of targets, each with the platforms that it is built for. ``target`` is what ``$TARGETSTAGE`` says. Raises
+    `SyntaxProblem` for what BuildKit refuses whatever the target is; see `check_stage` for what it refuses only where
+    it is needed.
     """
     predefined = predefined_args(target_platform, build_platform, build_args, target or dockerfile.stages[-1].name)
     scope = _GlobalScope(dockerfile, build_args, predefined)
-    resolver = _Resolver(dockerfile, scope, target_platform, build_platform, named_contexts)
+    resolver = _Resolver(dockerfile, scope, target_platform, build_platform, named_contexts, targets)
     stages = resolver.resolve()
     graph = StageGraph(
         dockerfile=dockerfile,
@@ -130,11 +138,14 @@ class _Resolver:
     target_platform: Platform
     build_platform: Platform
     named_contexts: Collection[str] | Mapping[str, str]
+    targets: Mapping[str, tuple[Platform, ...]]
     lines: tuple[str, ...] = ()
     contexts: Mapping[str, str] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
     resolved: list[ResolvedStage] = field(default_factory=list)
     faults: list[Diagnostic] = field(default_factory=list)
+    linked: list[ResolvedStage] = field(default_factory=list)
+    replaced: dict[int, int] = field(default_factory=dict)
 
     def resolve(self) -> tuple[ResolvedStage, ...]:
         self.lines = source_lines(self.dockerfile.text)
@@ -144,11 +155,11 @@ class _Resolver:
         bases = [self._base(stage) for stage in self.dockerfile.stages]
         platforms: list[Platform] = []
         for stage, (base, platform, from_args) in zip(self.dockerfile.stages, bases, strict=True):
-            platforms.append(platforms[base.index] if isinstance(base, StageSource) else platform)
+            platforms.append(platforms[base.index] if self._is_own(base) else platform)
             self.resolved.append(self._stage(stage, base, platforms[-1], from_args))
         if self.faults:
             raise SyntaxProblem(self.faults)
-        return tuple(self.resolved)
+        return (*self.resolved, *self.linked)
 
     def _base(self, stage: Stage) -> tuple[Source, Platform, frozenset[str]]:
         """Resolve FROM while only the stages above are known, as BuildKit does."""
@@ -161,6 +172,8 @@ class _Resolver:
         if stage.name:
             if self._is_context(stage.name):
                 base = self._context(stage.name, platform)
+                if isinstance(base, StageSource):
+                    self.replaced[stage.index] = base.index
             self.known[stage.name] = stage.index
         self._check_image(from_, base)
         is_scratch = isinstance(base, ScratchSource)
@@ -194,12 +207,12 @@ class _Resolver:
             from_args=from_args,
             is_replaced=is_replaced,
             triggers=len(triggers),
-            faults=tuple(self._forward(stage, one) for one in uses if _is_forward(one)),
+            faults=tuple(self._forward(stage, one) for one in uses if self._is_forward(stage, one)),
         )
 
     def _triggers(self, stage: Stage, base: Source) -> Iterator[TypedInstruction]:
         """Yield what the base stage's ONBUILD instructions make this stage begin with."""
-        if not isinstance(base, StageSource) or self.resolved[base.index].is_replaced:
+        if not self._is_own(base) or self.resolved[base.index].is_replaced:
             return
         for typed in self.dockerfile.stages[base.index].instructions:
             if isinstance(typed, Onbuild):
@@ -246,7 +259,7 @@ class _Resolver:
 
     def _source(self, name: str, platform: Platform, index: int | None) -> Source:
         if index is not None:
-            return StageSource(index=index)
+            return StageSource(index=self.replaced.get(index, index))
         if name == "scratch":
             return ScratchSource()
         if self._is_context(name):
@@ -257,10 +270,27 @@ class _Resolver:
         return name.lower() not in _RESERVED and familiar_context_name(name) in self.contexts
 
     def _context(self, name: str, platform: Platform) -> Source:
-        address = self.contexts[familiar_context_name(name)]
+        familiar = familiar_context_name(name)
+        if familiar in self.targets:
+            return self._link(familiar, platform)
+        address = self.contexts[familiar]
         if address:
             return ImageSource(name=address, platform=platform, context=name)
         return ContextSource(name=name, platform=platform)
+
+    def _link(self, name: str, platform: Platform) -> StageSource:
+        """Return the stage that stands for a target's result: that for the platform, else the only one that it has."""
+        built_for = self.targets[name]
+        source = TargetSource(name=name, platform=built_for[0] if len(built_for) == 1 else platform)
+        known = next((one for one in self.linked if one.base == source), None)
+        if known is None:
+            known = _linked_stage(len(self.dockerfile.stages) + len(self.linked), source)
+            self.linked.append(known)
+        return StageSource(index=known.index)
+
+    def _is_own(self, base: Source) -> TypeGuard[StageSource]:
+        """Say whether a stage is built on one of the Dockerfile itself."""
+        return isinstance(base, StageSource) and base.index < len(self.dockerfile.stages)
 
     def _check_image(self, typed: TypedInstruction, source: Source) -> None:
         if not isinstance(source, ImageSource) or source.context:
@@ -281,6 +311,9 @@ class _Resolver:
         used = expand(word, {}, escape=self.dockerfile.escape).unset
         return tuple(sorted(name for name in used if not self.scope.values.get(name)))
 
+    def _is_forward(self, stage: Stage, dependency: Dependency) -> bool:
+        return self._is_own(dependency.source) and dependency.source.index > stage.index
+
     def _forward(self, stage: Stage, dependency: Dependency) -> Diagnostic:
         index = dependency.source.index if isinstance(dependency.source, StageSource) else 0
         below = self.dockerfile.stages[index]
@@ -297,11 +330,13 @@ class _Resolver:
         self.faults.append(diagnose(fault, path=self.dockerfile.path, lines=self.lines, span=typed.span))
 
 
-def _is_forward(dependency: Dependency) -> bool:
-    return isinstance(dependency.source, StageSource) and dependency.source.index > dependency.stage
+def _linked_stage(index: int, source: TargetSource) -> ResolvedStage:
+    stage = parse_dockerfile(b"FROM scratch\n", "").stages[0]
+    named = replace(stage, index=index, name=source.name)
+    return ResolvedStage(stage=named, base=source, platform=source.platform, instructions=(), dependencies=())
 
 
-def _name(source: ImageSource | ContextSource) -> str:
+def _name(source: ImageSource | ContextSource | TargetSource) -> str:
     return (source.context or source.name) if isinstance(source, ImageSource) else source.name
 
 
@@ -310,6 +345,7 @@ def used_contexts(graph: StageGraph) -> frozenset[str]:
     sources = [one.source for one in graph.dependencies]
     named = [one.name for one in sources if isinstance(one, ContextSource)]
     named += [one.context for one in sources if isinstance(one, ImageSource) and one.context]
+    named += [stage.linked.name for stage in graph.stages if stage.linked]
     return frozenset(familiar_context_name(name) for name in named)
 
 

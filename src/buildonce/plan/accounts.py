@@ -15,13 +15,14 @@ from msgspec.structs import replace
 
 from buildonce.dockerfile.evaluation import Step
 from buildonce.dockerfile.runes import escape_invalid
-from buildonce.dockerfile.stages import ContextSource, ImageSource, Source, StageGraph, StageSource
+from buildonce.dockerfile.stages import ContextSource, ImageSource, Source, StageGraph, StageSource, TargetSource
 from buildonce.dockerfile.syntax import Arg, Copy, Env, Run
-from buildonce.oci import Digest
+from buildonce.oci import Digest, Platform
 from buildonce.plan.file_plans import FilePlan, Images
 from buildonce.plan.given import given_folders
+from buildonce.plan.linking import Graphs, home_finder
 from buildonce.plan.nodes import BaseNode, CoreNode, ImageNode
-from buildonce.plan.planning import CORE, Graphs, describe_base_step, describe_image_step
+from buildonce.plan.planning import CORE, describe_base_step, describe_image_step, describe_whole_step
 from buildonce.plan.recipes import FORMAT, FileInput, StepRecipe, key_of
 from buildonce.plan.secrecy import conceal, hide_credentials
 from buildonce.plan.settings import foreign_frontend, label_settings
@@ -115,17 +116,18 @@ class Accountant:
     def __init__(self, request: Request, graphs: Graphs, images: Images) -> None:
         self._listed: dict[str, tuple[FileInput, ...]] = {}
         contexts = [_Listed(file.context, self._listed) for file in request.files]
-        self._plans = {
-            (number, platform): FilePlan(
+        self._plans: dict[tuple[int, Platform], FilePlan] = {}
+        for (number, platform), graph in graphs.items():
+            file = request.files[number]
+            self._plans[number, platform] = FilePlan(
                 number,
                 graph,
                 contexts[number],
                 images,
-                self._named(request.files[number], graph),
-                sandbox=request.files[number].options.sandbox,
+                self._named(file, graph),
+                sandbox=file.options.sandbox,
+                find_home=home_finder(request, self._plans),
             )
-            for (number, platform), graph in graphs.items()
-        }
 
     def core(self, node: CoreNode) -> Account:
         """Return the account of a core."""
@@ -218,12 +220,14 @@ class _Listed:
 class _Stages:
     """The stages that an account needs, found one from the other."""
 
-    def __init__(self, plan: FilePlan) -> None:
+    def __init__(self, plan: FilePlan, found: dict[str, StageAccount] | None = None) -> None:
         self.plan = plan
-        self.found: dict[str, StageAccount] = {}
+        self.found: dict[str, StageAccount] = {} if found is None else found
 
     def add(self, stage: int) -> str:
         """Add a stage with all that it depends on; return its key."""
+        if home := self.plan.home(stage):
+            return _Stages(home[0], self.found).add(home[1])
         key = self.plan.key(stage)
         if key not in self.found:
             steps = [(one, recipe) for one in self.plan.evaluated(stage).steps for recipe in self.plan.describe((one,))]
@@ -252,14 +256,15 @@ class _Stages:
     ) -> None:
         graph = self.plan.graph
         first = graph.stages[stages[0]]
-        written = escape_invalid(first.stage.from_.instruction.original)
+        written_at = graph.stages[stages[1]] if first.linked else first
+        written = escape_invalid(written_at.stage.from_.instruction.original)
         values = {**graph.global_args, **graph.build_args}
         frontend = foreign_frontend(graph)
         self.found[key] = StageAccount(
             name=name,
             key=key,
             dockerfile=graph.dockerfile.path,
-            line=first.stage.from_.span.start,
+            line=written_at.stage.from_.span.start,
             platform=str(self.plan.platform(stages[-1])),
             base=self._name(first.base),
             written=written,
@@ -291,13 +296,26 @@ class _Stages:
         )
 
     def _depend(self, source: Source) -> str:
-        return self.add(source.index) if isinstance(source, StageSource) else self.plan.source_key(source)
+        if isinstance(source, StageSource):
+            return self.add(source.index)
+        if isinstance(source, TargetSource):
+            self._add_target(source)
+        return self.plan.source_key(source)
+
+    def _add_target(self, source: TargetSource) -> None:
+        """Add the image of a target that something is built on."""
+        root = next(stage.index for stage in self.plan.graph.stages if stage.base == source)
+        if home := self.plan.home(root):
+            inside, chain = _Stages(home[0], self.found), home[0].chain(home[1])
+            steps = [(one.step, each) for one in chain.steps for each in describe_whole_step(one, home[0])]
+            context, key = self.plan.context_of(source), self.plan.source_key(source)
+            inside.add_chain(context.name, chain.stages, key, steps, label_settings(context.labels))
 
     def _name(self, source: Source) -> str:
         match source:
             case StageSource(index=index):
                 return self.plan.label(index)
-            case ImageSource(name=name) | ContextSource(name=name):
+            case ImageSource(name=name) | ContextSource(name=name) | TargetSource(name=name):
                 return hide_credentials(name)
             case _:
                 return "scratch"

@@ -29,6 +29,7 @@ class Cores:
 
     def __init__(self, targets: Iterable[tuple[FilePlan, int, Platform]]) -> None:
         self._needs: dict[Key, _Need] = {}
+        self._taken: set[tuple[int, int, Platform]] = set()
         for plan, stage, platform in targets:
             self._take(plan, stage, platform)
         self._split_shared()
@@ -40,15 +41,25 @@ class Cores:
         return {source: self._node(key) for source, key in sorted(found.items()) if key in self._needs}
 
     def _take(self, plan: FilePlan, stage: int, platform: Platform) -> None:
+        if (plan.file, stage, platform) in self._taken:
+            return
+        self._taken.add((plan.file, stage, platform))
+        self._take_base(plan, stage)
         copied = {copy.source for copy in plan.chain(stage).late_copies}
         for source in plan.reads(stage):
             if source in copied or not plan.is_alias(source):
                 self._take_one(plan, stage, platform, plan.key(source))
 
+    def _take_base(self, plan: FilePlan, stage: int) -> None:
+        """Take what the target reads on whose image a stage is built: it is a target, too, if nobody else wants it."""
+        if home := plan.home(plan.root(stage)):
+            self._take(*home)
+
     def _split_shared(self) -> None:
         """Make a core of every stage that several cores read, so that it is built once and not inside each of them.
 
-        And of one that is given, with all on the way to it: an engine that built it would compile what is given.
+        And of one that is given or of another target, with all on the way to it: an engine that built it would compile
+        what is given, and knows no other targets.
         """
         while True:
             readers: dict[Key, list[tuple[FilePlan, int, Platform]]] = {}
@@ -59,7 +70,7 @@ class Cores:
                     if plan.is_alias(source) and plan.key(source) not in self._needs:
                         continue
                     readers.setdefault(plan.key(source), []).append((plan, stage, platform))
-                    if plan.leads_to_given(source):
+                    if plan.is_out_of_reach(source):
                         given.add(plan.key(source))
             shared = given | {key for key, found in readers.items() if len(found) > 1 or key in self._needs}
             before = {key: frozenset(need.paths) for key, need in self._needs.items()}
@@ -73,7 +84,8 @@ class Cores:
         for source, paths in plan.reads(stage).items():
             if plan.key(source) == key:
                 need = self._needs.setdefault(key, _Need())
-                need.places.append((plan, source, platform))
+                need.places.append(plan.home(source) or (plan, source, platform))
+                self._take_base(*need.places[-1][:2])
                 need.paths.update(paths)
                 need.with_parents |= source in plan.reads_parents(stage)
 
@@ -90,7 +102,6 @@ class Cores:
         recipe = Recipe(
             kind="core", platform=str(platform), origin=stage_key, paths=paths, with_parents=need.with_parents
         )
-        external = plan.external(plan.root(stage))
         return CoreNode(
             key=key_of(recipe),
             name=plan.label(stage),
@@ -103,7 +114,8 @@ class Cores:
             recipe=recipe,
             stage_recipe=plan.recipe(stage),
             needs={source: node.key for source, node in self.nodes(plan, stage).items()},
-            epoch=external.created if external else 0,
+            epoch=plan.epoch(stage),
+            built_on=plan.built_on(stage),
             given=plan.is_given(stage),
         )
 

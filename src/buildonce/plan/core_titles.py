@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from buildonce.dockerfile.stages import StageGraph
 from buildonce.oci import Platform
+from buildonce.plan.linking import Graphs
 from buildonce.plan.nodes import Plan
-from buildonce.plan.planning import Graphs
 from buildonce.plan.recipes import Key
 
 Titles = Mapping[tuple[int, int, Platform], str]
@@ -23,7 +23,7 @@ def core_titles(plan: Plan, graphs: Graphs, places: Sequence[str]) -> Titles:
     """
     keys: dict[tuple[int, int, Platform], set[Key]] = {}
     of_name: dict[tuple[str, Platform], set[Key]] = {}
-    for image in plan.images:
+    for image in (*plan.linked, *plan.images):
         for stage, key in image.cores.items():
             keys.setdefault((image.file, stage, image.platform), set()).add(key)
             label = graphs[(image.file, image.platform)].stages[stage].label

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from buildonce.dockerfile.evaluation import BaseState, Evaluated, Step, evaluate_stage
@@ -14,19 +14,20 @@ from buildonce.dockerfile.stages import (
     Source,
     StageGraph,
     StageSource,
+    TargetSource,
     chain,
     familiar_context_name,
     reachable,
 )
-from buildonce.dockerfile.syntax import Copy, Run
+from buildonce.dockerfile.syntax import Copy, Onbuild, Run
 from buildonce.errors import ContextError
 from buildonce.oci import Platform
 from buildonce.plan.chains import Chain, make_chain
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.recipes import Key, Recipe, StepRecipe, key_of
 from buildonce.plan.secrecy import hide_credentials
-from buildonce.plan.settings import foreign_frontend, settings
-from buildonce.plan.sources import ContextFiles, FolderContext, NamedContext
+from buildonce.plan.settings import foreign_frontend, label_settings, settings
+from buildonce.plan.sources import ContextFiles, FolderContext, Home, NamedContext, TargetContext
 from buildonce.plan.stage_recipes import Inputs, Reading, ReadKey, describe_step, unpinned_sources
 
 Images = Mapping[tuple[str, Platform], ExternalImage]
@@ -47,6 +48,10 @@ FILES = "files:"
 """What stands in a recipe before the digest of the files that are taken from a named context."""
 
 
+FindHome = Callable[[int, TargetSource], tuple["FilePlan", int, Platform]]
+"""Finds where the target is planned that a source of a file is, with its stage and platform."""
+
+
 class FilePlan:
     """What planning knows of one Dockerfile for one target platform; everything is computed once, when asked for."""
 
@@ -59,6 +64,7 @@ class FilePlan:
         named_contexts: Mapping[str, NamedContext] | None = None,
         given: Collection[str] = (),
         sandbox: Mapping[str, str] = _NOTHING,
+        find_home: FindHome | None = None,
     ) -> None:
         self.file = file
         self.graph = graph
@@ -67,6 +73,7 @@ class FilePlan:
         self._named = named_contexts or {}
         self._given = frozenset(given)
         self._sandbox = sandbox
+        self._find_home = find_home
         self._evaluated: dict[int, Evaluated] = {}
         self._keys: dict[int, Key] = {}
         self._chains: dict[int, Chain] = {}
@@ -75,14 +82,31 @@ class FilePlan:
         """The stage's name, or its number."""
         return self.graph.stages[stage].label
 
+    def home(self, stage: int) -> tuple[FilePlan, int, Platform] | None:
+        """Where a stage is planned that stands for the result of a target; None for any other stage."""
+        linked = self.graph.stages[stage].linked
+        return self._find_home(self.file, linked) if linked and self._find_home else None
+
+    def built_on(self, stage: int) -> Home | None:
+        """The target whose image a stage's chain starts from; None if it starts from anything else."""
+        root = self.root(stage)
+        source, home = self.graph.stages[root].linked, self.home(root)
+        return Home(home[0].file, home[1], home[2], self.context_of(source).name) if source and home else None
+
+    def context_of(self, source: TargetSource) -> TargetContext:
+        """The named context that a source is."""
+        named = self._named[source.name]
+        assert isinstance(named, TargetContext)  # noqa: S101  only these make such sources
+        return named
+
     def is_given(self, stage: int) -> bool:
         """Whether the user brings a stage's files."""
         return self.graph.stages[stage].name in self._given
 
-    def leads_to_given(self, stage: int) -> bool:
-        """Whether a stage's files are given, or made from such files."""
+    def is_out_of_reach(self, stage: int) -> bool:
+        """Whether an engine cannot make a stage by itself: given files or the results of other targets are in it."""
         members = reachable(self.graph, self.graph.stages[stage])
-        return bool(self._given) and any(self.is_given(member.index) for member in members)
+        return any(member.linked or self.is_given(member.index) for member in members)
 
     def platform(self, stage: int) -> Platform:
         """The platform that a stage's instructions run on."""
@@ -97,6 +121,14 @@ class FilePlan:
         """The first stage of a stage's chain: the one that starts from an external image or scratch."""
         return chain(self.graph, self.graph.stages[stage])[0].index
 
+    def epoch(self, stage: int) -> int:
+        """When the external image was made that all is built on in the end, in seconds since 1970; 0 if none is."""
+        root = self.root(stage)
+        if home := self.home(root):
+            return home[0].epoch(home[1])
+        external = self.external(root)
+        return external.created if external else 0
+
     def is_alias(self, stage: int) -> bool:
         """Whether a stage is an external image under another name: an engine has its files without building it."""
         return self.external(stage) is not None and not self.recipe(stage).steps
@@ -104,8 +136,11 @@ class FilePlan:
     def evaluated(self, stage: int) -> Evaluated:
         """A stage's steps with all words expanded."""
         if stage not in self._evaluated:
-            resolved = self.graph.stages[stage]
-            self._evaluated[stage] = evaluate_stage(self.graph, resolved, self._base_state(stage))
+            resolved, state = self.graph.stages[stage], self._base_state(stage)
+            is_linked = resolved.linked is not None
+            self._evaluated[stage] = (
+                Evaluated(steps=(), final=state) if is_linked else evaluate_stage(self.graph, resolved, state)
+            )
         return self._evaluated[stage]
 
     def chain(self, stage: int) -> Chain:
@@ -147,8 +182,17 @@ class FilePlan:
 
     def recipe(self, stage: int) -> Recipe:
         """The recipe of all files of a stage."""
+        if home := self.home(stage):
+            return home[0].recipe(home[1])
         steps = self.describe(self.evaluated(stage).steps)
         return self.recipe_of("stage", self.platform(stage), self.origin(stage), steps)
+
+    def whole_recipe(self, stage: int, labels: Mapping[str, str]) -> Recipe:
+        """The recipe of the image that a stage is, with these labels: its files and its config."""
+        chain = self.chain(stage)
+        steps = self.describe((one.step for one in chain.steps), with_metadata=True)
+        origin = self.origin(chain.stages[0])
+        return self.recipe_of("image", self.platform(stage), origin, steps, label_settings(labels))
 
     def recipe_of(
         self,
@@ -207,10 +251,14 @@ class FilePlan:
                 return self._images[(name, platform)].digest
             case ContextSource(name=name):
                 return self._named_key(self._named[familiar_context_name(name)], reading)
+            case TargetSource() if self._find_home:
+                plan, stage, _ = self._find_home(self.file, source)
+                return key_of(plan.whole_recipe(stage, self.context_of(source).labels))
             case _:
                 return "scratch"
 
     def _named_key(self, named: NamedContext, reading: Reading) -> str:
+        assert not isinstance(named, TargetContext)  # noqa: S101  such a one has a stage of its own
         if not isinstance(named, FolderContext):
             return f"address:{hide_credentials(named.address)}"
         digest = named.files.digest(reading.sources or (".",), reading.exclude, parents=reading.parents)
@@ -220,14 +268,28 @@ class FilePlan:
         """Return the addresses that building a stage reads from, whose content no key covers."""
         members = reachable(self.graph, self.graph.stages[stage])
         steps = (step for member in members for step in self.evaluated(member.index).steps)
-        return frozenset(hide_credentials(source) for step in steps for source in unpinned_sources(step))
+        own = frozenset(hide_credentials(source) for step in steps for source in unpinned_sources(step))
+        homes = [home for member in members if (home := self.home(member.index))]
+        return own.union(*(plan.unpinned(linked) for plan, linked, _ in homes))
+
+    def onbuild(self, stage: int) -> tuple[str, ...]:
+        """The triggers that what a chain's first stage is, an image, sets off in what is built on it."""
+        return self._base_state(stage).onbuild
 
     def _base_state(self, stage: int) -> BaseState:
         base = self.graph.stages[stage].base
         if isinstance(base, StageSource):
             return self.evaluated(base.index).final
+        if home := self.home(stage):
+            return home[0].as_image(home[1])
         external = self.external(stage)
         return external_state(external) if external else BaseState()
+
+    def as_image(self, stage: int) -> BaseState:
+        """What another target inherits that is built on a stage: what the config of its image says."""
+        final, typed = self.evaluated(stage).final, self.graph.stages[stage].instructions
+        onbuild = tuple(one.expression for one in typed if isinstance(one, Onbuild))
+        return BaseState(env=final.env, workdir=final.workdir, user=final.user, shell=final.shell, onbuild=onbuild)
 
 
 def core_paths(words: tuple[str, ...]) -> tuple[str, ...]:

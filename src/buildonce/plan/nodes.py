@@ -12,7 +12,7 @@ from buildonce.oci import Platform
 from buildonce.plan.chains import ChainStep
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.recipes import Key, Recipe
-from buildonce.plan.sources import Marks
+from buildonce.plan.sources import Home, Marks
 from buildonce.plan.verdicts import Verdict, VerdictKind
 
 
@@ -24,6 +24,7 @@ class CoreNode(Struct, frozen=True, kw_only=True):
     ``with_parents`` the directories on the way to them keep mode and owner.
     ``needs`` are the cores of other stages that it reads, by stage index. Files that the stage made itself get
     ``epoch`` (seconds) as their time: when they were made is no input. A core that is ``given`` needs no engine.
+    ``built_on`` is the target whose image its stage is built on, if it is.
     """
 
     key: Key
@@ -39,6 +40,7 @@ class CoreNode(Struct, frozen=True, kw_only=True):
     needs: Mapping[int, Key]
     epoch: int
     given: bool = False
+    built_on: Home | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.platform}"
@@ -57,7 +59,7 @@ class BaseNode(Struct, frozen=True, kw_only=True):
 
     ``stage`` is the stage to build; ``hoisted`` are the late copies inside the chain, ``after`` what follows the base
     in that stage: the derived Dockerfile leaves both out. ``external`` is the image at the chain's beginning, None for
-    scratch.
+    scratch and for another target's.
     """
 
     key: Key
@@ -70,6 +72,7 @@ class BaseNode(Struct, frozen=True, kw_only=True):
     after: tuple[Span, ...]
     recipe: Recipe
     external: ExternalImage | None
+    built_on: Home | None = None
 
     @property
     def needs_proof(self) -> bool:
@@ -87,7 +90,7 @@ class ImageNode(Struct, frozen=True, kw_only=True):
     late copies with steps of the base after them, ``tail`` the base's steps after the first of them, ``trailing`` the
     steps that assembly adds after the base.
     ``recipe`` is that of the whole chain, for an image that an engine builds; ``external`` the image at the chain's
-    beginning, None for scratch.
+    beginning, None for scratch and for another target's. Files of the context get ``epoch`` (seconds) as their time.
     """
 
     variant: str
@@ -102,24 +105,39 @@ class ImageNode(Struct, frozen=True, kw_only=True):
     trailing: tuple[ChainStep, ...]
     recipe: Recipe
     external: ExternalImage | None
+    epoch: int
+    built_on: Home | None = None
     marks: Marks = field(default_factory=Marks)
+
+    @property
+    def home(self) -> Home:
+        """Where it is planned."""
+        return Home(self.file, self.stage, self.platform, self.variant)
 
     def __str__(self) -> str:
         return f"{self.variant} {self.platform}"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Everything a run has to have or to make, in an order in which nothing comes before what it needs."""
+    """Everything a run has to have or to make, in an order in which nothing comes before what it needs.
+
+    ``linked`` are images of targets that others are built on (`find_linked`); nobody ships them.
+    """
 
     cores: Mapping[Key, CoreNode]
     bases: Mapping[Key, BaseNode]
     images: tuple[ImageNode, ...]
+    linked: tuple[ImageNode, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def users_of(self, base: Key) -> tuple[ImageNode, ...]:
         """Return the images that are assembled on a base."""
-        assembled = (image for image in self.images if image.verdict.kind is not VerdictKind.ENGINE)
+        assembled = (image for image in (*self.linked, *self.images) if image.verdict.kind is not VerdictKind.ENGINE)
         return tuple(image for image in assembled if image.base == base)
+
+    def find_linked(self, home: Home) -> ImageNode:
+        """Return the image of a target that something is built on."""
+        return next(one for one in self.linked if one.home == home)
 
     @property
     def variants(self) -> tuple[str, ...]:

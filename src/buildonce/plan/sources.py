@@ -49,7 +49,21 @@ class RemoteContext(Struct, frozen=True, kw_only=True):
     address: str
 
 
-NamedContext: TypeAlias = FolderContext | ImageContext | RemoteContext
+class TargetContext(Struct, frozen=True, kw_only=True):
+    """A named context that is the result of another target, called ``name``: of a source file (an index).
+
+    ``target`` is a stage's name or number, None for the last stage; ``platforms`` is empty for all that are asked for.
+    ``labels`` are those of its image, beside what its Dockerfile says.
+    """
+
+    name: str
+    file: int
+    target: str | None = None
+    platforms: tuple[Platform, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+NamedContext: TypeAlias = FolderContext | ImageContext | RemoteContext | TargetContext
 
 
 class SourceFile(Struct, frozen=True, kw_only=True):
@@ -77,6 +91,15 @@ class Marks(Struct, frozen=True, kw_only=True):
 
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Home(Struct, frozen=True):
+    """Where a linked target is planned: its source file and its stage there (indexes), the platform, and its name."""
+
+    file: int
+    stage: int
+    platform: Platform
+    name: str
 
 
 class Declared(Struct, frozen=True, kw_only=True):
@@ -108,6 +131,8 @@ class Request(Struct, frozen=True, kw_only=True):
     marks: Marks = field(default_factory=Marks)
 
     def platforms_of(self, file: int) -> tuple[Platform, ...]:
-        """Return the platforms for which a source file is read."""
-        found = [one.platforms or self.platforms for one in self.declared if one.file == file] or [self.platforms]
+        """Return the platforms that a source file's variants are for; none if only other variants take from it."""
+        if not self.declared:
+            return self.platforms
+        found = (one.platforms or self.platforms for one in self.declared if one.file == file)
         return tuple(dict.fromkeys(platform for platforms in found for platform in platforms))

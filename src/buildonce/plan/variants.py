@@ -72,15 +72,16 @@ def select_variants(
     return _chosen(wanted, defaults, known)
 
 
-def declared_variants(request: Request, graphs: Sequence[StageGraph]) -> tuple[Variant, ...]:
+def declared_variants(request: Request) -> tuple[Variant, ...]:
     """Return the variants that a project declares. Raises `UsageError` for all targets that are no stage."""
-    stages = [(one, find_target(graphs[one.file].dockerfile, one.target)) for one in request.declared]
+    dockerfiles = [file.dockerfile for file in request.files]
+    stages = [(one, find_target(dockerfiles[one.file], one.target)) for one in request.declared]
     missing = [one for one, stage in stages if stage is None]
     if missing:
-        known = {name for one in missing for name in _stage_names(graphs[one.file].dockerfile)}
+        known = {name for one in missing for name in stage_names(dockerfiles[one.file])}
         raise UsageError(
             "; ".join(
-                f"the target `{one.target}` of variant `{one.name}` is no stage of {graphs[one.file].dockerfile.path}"
+                f"the target `{one.target}` of variant `{one.name}` is no stage of {dockerfiles[one.file].path}"
                 for one in missing
             ),
             help=did_you_mean(str(missing[0].target), known, "{}") or f"the stages are {', '.join(sorted(known))}",
@@ -104,7 +105,8 @@ def find_target(dockerfile: Dockerfile, target: str | None) -> int | None:
     return number if number < len(dockerfile.stages) else None
 
 
-def _stage_names(dockerfile: Dockerfile) -> list[str]:
+def stage_names(dockerfile: Dockerfile) -> list[str]:
+    """Return the names of a Dockerfile's stages."""
     return [stage.name for stage in dockerfile.stages if stage.name]
 
 

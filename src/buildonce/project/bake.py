@@ -15,13 +15,12 @@ from buildonce.project.bake_resolution import DEFAULT, Body, Resolved
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.findings import Findings
 from buildonce.project.json_documents import read_json
+from buildonce.project.links import check_links, find_linked, linked_name, links_of
 from buildonce.project.places import Destination, build_context, dockerfile_path, named_context, split_tags
 from buildonce.project.soundness import check_variant
 from buildonce.project.values import Value, kind
 
 PRINTED = "what `docker buildx bake --print` prints"
-
-_LINK = "target:"
 
 
 def read_bake(printed: bytes, *, path: str = PRINTED) -> Declaration:
@@ -55,18 +54,31 @@ def read_printed(printed: bytes, *, path: str = PRINTED) -> Resolved:
 def declare_bake(resolved: Resolved, *, path: str) -> Declaration:
     """Return the variants of resolved targets. Raises `ConfigurationError` with everything that cannot be expressed."""
     findings = Findings(path)
-    variants = [_variant(name, resolved, findings) for name in resolved.wanted if name in resolved.targets]
-    for variant in variants:
-        place = ("target", variant.name)
-        check_variant(variant, findings, name=place, args=(*place, "args"), platforms=(*place, "platforms"))
+    targets: dict[str, VariantDeclaration] = {}
+    waiting = [name for name in resolved.wanted if name in resolved.targets]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in targets:
+            targets[name] = _target(name, resolved, findings)
+            waiting += [one for one in links_of(targets[name]).values() if one in resolved.targets]
+    for name, target in targets.items():
+        place = ("target", name)
+        checked = place if name in resolved.wanted else None
+        check_variant(target, findings, name=checked, args=(*place, "args"), platforms=(*place, "platforms"))
+
+    def complain(name: str, context: str, message: str, cure: str | None) -> None:
+        findings.add(("target", name, "contexts", context), message, cure)
+
+    check_links(targets, complain, what="target", names=resolved.targets)
+    variants = tuple(targets[name] for name in resolved.wanted if name in targets)
     for name in resolved.wanted:
         if name not in resolved.targets:
             findings.add(("group",), f"there is no target `{name}`", did_you_mean(name, resolved.targets))
     findings.close()
-    return Declaration(variants=tuple(variants))
+    return Declaration(variants=variants, linked=find_linked(variants, targets))
 
 
-def _variant(name: str, resolved: Resolved, findings: Findings) -> VariantDeclaration:
+def _target(name: str, resolved: Resolved, findings: Findings) -> VariantDeclaration:
     target, place = resolved.targets[name], ("target", name)
     _check_keys(target, place, findings)
     context, dockerfile, destination = ".", "Dockerfile", Destination()
@@ -74,8 +86,9 @@ def _variant(name: str, resolved: Resolved, findings: Findings) -> VariantDeclar
         context = build_context(_text(target, "context") or ".")
     with findings.at((*place, "dockerfile")):
         dockerfile = dockerfile_path(_text(target, "dockerfile") or "Dockerfile", context)
-    with findings.at((*place, "tags")):
-        destination = split_tags(_texts(target.get("tags"), (*place, "tags"), findings))
+    if name in resolved.wanted:
+        with findings.at((*place, "tags")):
+            destination = split_tags(_texts(target.get("tags"), (*place, "tags"), findings))
     stage: str | None = None
     with findings.at((*place, "target")):
         stage = _text(target, "target") or None
@@ -85,7 +98,7 @@ def _variant(name: str, resolved: Resolved, findings: Findings) -> VariantDeclar
         context=context,
         target=stage,
         args=_pairs(target.get("args"), (*place, "args"), findings),
-        contexts=_contexts(target, resolved, place, findings),
+        contexts=_contexts(target, place, findings),
         platforms=_texts(target.get("platforms"), (*place, "platforms"), findings),
         tags=destination.tags,
         push=destination.push,
@@ -105,27 +118,9 @@ def _check_keys(target: Body, place: tuple[str, ...], findings: Findings) -> Non
             )
 
 
-def _contexts(target: Body, resolved: Resolved, place: tuple[str, ...], findings: Findings) -> Mapping[str, str]:
-    found = {}
-    for name, value in _pairs(target.get("contexts"), (*place, "contexts"), findings).items():
-        if value.startswith(_LINK):
-            findings.add((*place, "contexts", name), *_link_fault(name, value.removeprefix(_LINK), target, resolved))
-        else:
-            found[name] = named_context(value)
-    return found
-
-
-def _link_fault(name: str, linked: str, target: Body, resolved: Resolved) -> tuple[str, str]:
-    """Return what is wrong with a context that is another target's result, and what to do."""
-    other = resolved.targets.get(linked, {})
-    message = f"the context `{name}` is the result of target `{linked}`, which cannot be expressed yet"
-    same = all(other.get(key) == target.get(key) for key in ("context", "dockerfile", "args"))
-    if other and same and other.get("target") == name:
-        return message, f"leave it out: `{name}` is a stage of the same Dockerfile, which finds it by itself"
-    return message, (
-        f"write the stages of `{linked}` into the Dockerfile of this target, or push its image and name it here: "
-        "docker-image://REFERENCE"
-    )
+def _contexts(target: Body, place: tuple[str, ...], findings: Findings) -> Mapping[str, str]:
+    pairs = _pairs(target.get("contexts"), (*place, "contexts"), findings)
+    return {name: value if linked_name(value) else named_context(value) for name, value in pairs.items()}
 
 
 def _unescaped(target: Body) -> Body:

@@ -18,6 +18,7 @@ from buildonce.project.bake_keys import APPENDED, EXPRESSED, MERGED, NOT_YET, PA
 from buildonce.project.bake_templates import NEEDS_BUILDX, Lookup, as_text, fill
 from buildonce.project.bake_variables import Variables
 from buildonce.project.findings import Budget, Findings, TooMuch
+from buildonce.project.links import linked_name, unknown_link
 from buildonce.project.values import Value, kind
 
 DEFAULT = "default"
@@ -114,8 +115,19 @@ class _Resolution:
                 target = self._inherited(name, ())
                 named = {key: target.get(key) or usual for key, usual in _USUAL.items()}
                 targets[name] = {**target, **named}
-                waiting += _linked(targets[name])
+                waiting += self._linked(name, targets[name])
         return targets
+
+    def _linked(self, name: str, target: Body) -> Iterator[str]:
+        """Yield the targets whose results are contexts of a target."""
+        contexts = target.get("contexts")
+        for context, value in contexts.items() if isinstance(contexts, Mapping) else ():
+            linked = linked_name(value) if isinstance(value, str) else None
+            if linked in self._blocks:
+                yield linked
+            elif linked is not None:
+                place = ("target", name, "contexts", context)
+                self._findings.add(place, *unknown_link(context, linked, self._blocks, what="target"))
 
     def _bodies(self, place: tuple[str, ...], value: Value) -> Iterator[Body]:
         """Yield the bodies at a place: HCL's JSON has one, or several in a list."""
@@ -294,13 +306,6 @@ def _axis(key: str, value: Value) -> Sequence[Value]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise UsageError(f"`{key}` of its `matrix` is {kind(value)}, not a list")
     return value
-
-
-def _linked(target: Body) -> Iterator[str]:
-    contexts = target.get("contexts")
-    for value in contexts.values() if isinstance(contexts, Mapping) else ():
-        if isinstance(value, str) and value.startswith("target:"):
-            yield value.removeprefix("target:")
 
 
 def _check_name(name: str) -> None:

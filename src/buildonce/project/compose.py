@@ -18,6 +18,7 @@ from buildonce.project.compose_keys import EXPRESSED, NOT_YET, PASSED_OVER, has_
 from buildonce.project.compose_options import read_options
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.findings import Budget, Findings, KeyPath
+from buildonce.project.links import LINK, check_links, find_linked
 from buildonce.project.places import Destination, build_context, dockerfile_path, named_context, split_tags
 from buildonce.project.soundness import check_variant
 from buildonce.project.values import Value, kind
@@ -51,10 +52,16 @@ def read_compose(text: bytes, *, path: str, environment: Mapping[str, str]) -> D
         place = ("services", variant.name)
         args, platforms = (*place, "build", "args"), (*place, "build", "platforms")
         check_variant(variant, findings, name=place, args=args, platforms=platforms)
+    known = {variant.name: variant for variant in variants}
+
+    def complain(name: str, context: str, message: str, cure: str | None) -> None:
+        findings.add(("services", name, "build", "additional_contexts", context), message, cure)
+
+    check_links(known, complain, what="service with a `build`")
     findings.close()
     if not variants:
         raise _nothing_built(path, services)
-    return Declaration(variants=tuple(variants))
+    return Declaration(variants=tuple(variants), linked=find_linked(variants, known))
 
 
 def overrides_builds(text: bytes, *, path: str) -> bool:
@@ -139,13 +146,7 @@ class _Reading:
             if not one:
                 self._findings.add((*place, name), f"the context `{name}` has no value", f"write {name}=./folder")
             elif one.startswith(_LINKS):
-                self._findings.add(
-                    (*place, name),
-                    f"the context `{name}` is the image of service `{one.partition(':')[2]}`, "
-                    "which cannot be expressed yet",
-                    "write its stages into the Dockerfile of this service, or push its image and name it here: "
-                    "docker-image://REFERENCE",
-                )
+                found[name] = LINK + one.partition(":")[2]
             else:
                 found[name] = named_context(one, self.folder)
         return found

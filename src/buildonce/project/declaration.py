@@ -16,9 +16,10 @@ class VariantDeclaration(Struct, frozen=True, kw_only=True):
     """An image that is wanted: a target of a Dockerfile with its arguments, and how it is called and shipped.
 
     ``target`` is a stage's name; None for the Dockerfile's last stage. ``contexts`` are named contexts, with values as
-    `docker buildx build --build-context` takes them. ``platforms`` (texts) and ``tags`` (templates) are empty where
-    the project's count; ``push`` is the repository that the variant goes to, None where the project's counts.
-    ``build`` is what its engine is told besides, and what the image is to say of itself.
+    `docker buildx build --build-context` takes them, or ``target:NAME`` for another target's result. ``platforms``
+    (texts) and ``tags`` (templates) are empty where the project's count; ``push`` is the repository that the variant
+    goes to, None where the project's counts. ``build`` is what its engine is told besides, and what the image is to
+    say of itself.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Declaration(Struct, frozen=True, kw_only=True):
     the tags without its name in them; ``latest`` is the rule under which the tag `latest` is moved: ``never``,
     ``always``, ``release`` or ``branch NAME``. ``given`` has the files that were made elsewhere, by the stage that
     would make them: patterns of paths on disk by the place in the stage, ``/`` for a folder with all files of the
-    stage.
+    stage. ``linked`` are the targets whose results are contexts of others, be they variants or not.
     """
 
     variants: tuple[VariantDeclaration, ...] = ()
@@ -60,3 +61,4 @@ class Declaration(Struct, frozen=True, kw_only=True):
     latest: str | None = None
     given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     build: BuildSettings = field(default_factory=BuildSettings)
+    linked: tuple[VariantDeclaration, ...] = ()

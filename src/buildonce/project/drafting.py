@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from buildonce.errors import ConfigurationError, UsageError
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.forms import VARIANT_NAME, find_wrong
+from buildonce.project.links import LINK, links_of
 from buildonce.project.problems import ConfigurationProblem
 from buildonce.project.templates import LATEST, VARIANT, fill
 from buildonce.project.toml import read_toml
@@ -34,6 +35,13 @@ def draft_toml(declaration: Declaration, source: str) -> Draft:
     Names that no variant can have are changed, and `latest` becomes a rule; ``changes`` says so. Raises `UsageError`
     where the file cannot say it.
     """
+    variants = {one.name for one in declaration.variants}
+    if others := [one.name for one in declaration.linked if one.name not in variants]:
+        raise UsageError(
+            f"{source} takes files from `{others[0]}`, which it does not build as an image of its own",
+            notes=("in buildonce.toml, only a variant's result can be a named context",),
+            help=f"add `{others[0]}` to what it builds; or go on with -f {source}, without a buildonce.toml",
+        )
     renamed, changes = _rename(declaration, source)
     ruled, more = _give_rule(renamed)
     gathered = gather_common(_generalise(ruled))
@@ -59,11 +67,17 @@ def _rename(declaration: Declaration, source: str) -> tuple[Declaration, list[st
             notes=(f"several would be `{doubled[0]}`" if doubled else "one would be empty",),
             help=VARIANT_NAME.help,
         )
-    variants = tuple(replace(one, name=names[one.name]) for one in declaration.variants)
+    variants = tuple(replace(one, name=names[one.name], contexts=_relink(one, names)) for one in declaration.variants)
     return (
         replace(declaration, variants=variants),
         [f"`{old}` is called `{new}`" for old, new in names.items() if old != new],
     )
+
+
+def _relink(variant: VariantDeclaration, names: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a variant's named contexts, those that are other variants' results with their new names."""
+    links = {context: f"{LINK}{names.get(name, name)}" for context, name in links_of(variant).items()}
+    return {**variant.contexts, **links}
 
 
 def _fitting(name: str) -> str:

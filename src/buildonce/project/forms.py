@@ -219,7 +219,7 @@ CONTEXT_NAME = Form(
 CONTEXT_VALUE = Form(
     noun="a build context",
     pattern=_ANY,
-    help="it is a folder, docker-image://REFERENCE, oci-layout://PATH, a Git repository or a URL",
+    help="it is a folder, docker-image://REFERENCE, oci-layout://PATH, target:VARIANT, a Git repository or a URL",
     example="../data",
 )
 GIVEN_STAGE = Form(

@@ -54,7 +54,8 @@ _CONTEXTS = Key(
     shape=Shape.TABLE,
     names=forms.CONTEXT_NAME,
     form=forms.CONTEXT_VALUE,
-    meaning="Named contexts, as `docker buildx build --build-context` takes them",
+    meaning="Named contexts, as `docker buildx build --build-context` takes them; `target:NAME` is the result of "
+    "another variant",
     default="none",
 )
 _BUILD = (

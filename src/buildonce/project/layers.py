@@ -204,6 +204,7 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
         contexts={**declaration.contexts, **layer.contexts},
         given={**declaration.given, **layer.given},
         build=lay_settings(declaration.build, layer.build),
+        linked=tuple(replace(_lay_variant(one, layer), platforms=one.platforms) for one in declaration.linked),
     )
     for name in _said(layer):
         if name not in (*_ADDED, *NAMES):

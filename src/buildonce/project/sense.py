@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.keys import VARIANTS
+from buildonce.project.links import check_links, linked_name
 from buildonce.project.problems import Page
 from buildonce.project.templates import LATEST, VARIANT, fill
 
@@ -34,6 +35,7 @@ def check_sense(page: Page, declaration: Declaration, given: Collection[str]) ->
             help=f"write [variants.{declaration.default or 'NAME'}]; without variants every final stage is one",
         )
     _check_latest(page, declaration)
+    _check_links(page, declaration)
     if is_well_formed:
         _check_places(page, declaration)
         _check_collisions(page, declaration)
@@ -48,6 +50,25 @@ def _check_latest(page: Page, declaration: Declaration) -> None:
                     "`latest` is moved by a rule, not by a template",
                     help='write latest = "always", or "release", or "branch main"',
                 )
+
+
+def _check_links(page: Page, declaration: Declaration) -> None:
+    """Complain of contexts that are the results of no variant, or of themselves."""
+
+    def complain(name: str, context: str, message: str, cure: str | None) -> None:
+        own = page.value((VARIANTS, name, "contexts", context))
+        of_project = page.value(("contexts", context))
+        is_own = own not in (page.value((VARIANTS, name)), page.value((VARIANTS, name, "contexts")))
+        page.complain(own if is_own else of_project, message, help=cure)
+
+    check_links({variant.name: variant for variant in declaration.variants}, complain, what="variant")
+    for context, value in declaration.contexts.items():
+        if linked_name(value) is not None and not declaration.variants:
+            page.complain(
+                page.value(("contexts", context)),
+                f"the context `{context}` is the result of a variant, and none is declared",
+                help=f"write [variants.{linked_name(value)}], and one that has this context",
+            )
 
 
 def _check_places(page: Page, declaration: Declaration) -> None:

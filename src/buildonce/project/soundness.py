@@ -9,10 +9,14 @@ from buildonce.project.forms import ARGUMENT_NAME, VARIANT_NAME, Form, find_wron
 
 
 def check_variant(
-    variant: VariantDeclaration, findings: Findings, *, name: KeyPath, args: KeyPath, platforms: KeyPath
+    variant: VariantDeclaration, findings: Findings, *, name: KeyPath | None, args: KeyPath, platforms: KeyPath
 ) -> None:
-    """Add what cannot be to the findings; ``name``, ``args`` and ``platforms`` are where these stand."""
-    _check(VARIANT_NAME, variant.name, "the name", name, findings)
+    """Add what cannot be to the findings; ``name``, ``args`` and ``platforms`` are where these stand.
+
+    Without ``name``, it is the name of no variant.
+    """
+    if name is not None:
+        _check(VARIANT_NAME, variant.name, "the name", name, findings)
     for argument in variant.args:
         _check(ARGUMENT_NAME, argument, "the name of an argument", (*args, argument), findings)
     for platform in variant.platforms:

@@ -24,6 +24,7 @@ from buildonce.project.keys import (
     VARIANT_KEYS,
     VARIANTS,
 )
+from buildonce.project.links import find_linked
 from buildonce.project.problems import Page
 from buildonce.project.sense import check_sense
 from buildonce.project.toml_places import find_double, index_places, scan_places
@@ -134,8 +135,10 @@ def _declare(
     given: Mapping[str, Mapping[str, str]],
 ) -> Declaration:
     """Return what was read as a declaration, the variants with what they have from the project."""
+    declared = {name: _declare_variant(name, own, project) for name, own in variants.items()}
     return Declaration(
-        variants=tuple(_declare_variant(name, own, project) for name, own in variants.items()),
+        variants=tuple(declared.values()),
+        linked=find_linked(tuple(declared.values()), declared),
         dockerfiles=(_text(project, "dockerfile") or DOCKERFILE,),
         context=_text(project, "context") or CONTEXT,
         args=_texts(project, "args"),

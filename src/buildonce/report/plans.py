@@ -14,25 +14,22 @@ def render_inspection(inspection: Inspection) -> str:
     plan = inspection.plan
     variants, platforms = count(len(plan.variants), "variant"), count(len(plan.platforms), "platform")
     rows = [
-        *(("core", *_core_row(node, inspection.cores[key], plan)) for key, node in plan.cores.items()),
-        *(("base", *_node_row(node, inspection.bases[key])) for key, node in plan.bases.items()),
-        *(
-            (
-                "image",
-                node.variant,
-                str(node.platform),
-                _action(finding),
-                f"{_verdict(node, finding).value}: {finding.reason}",
-            )
-            for node, finding in inspection.images
-        ),
+        *(("core", *_core_row(plan.cores[key], finding, plan)) for key, finding in inspection.cores.items()),
+        *(("base", *_node_row(plan.bases[key], finding)) for key, finding in inspection.bases.items()),
+        *(("linked", *_image_row(node, finding)) for node, finding in inspection.linked),
+        *(("image", *_image_row(node, finding)) for node, finding in inspection.images),
     ]
     runs = inspection.engine_runs
-    parts = f"{count(len(plan.cores), 'core')} and {count(len(plan.bases), 'base')}"
+    parts = f"{count(len(inspection.cores), 'core')} and {count(len(inspection.bases), 'base')}"
     headline = f"{count(len(plan.images), 'image')}: {variants} for {platforms}, from {parts}"
     table = render_table(("KIND", "NAME", "PLATFORM", "ACTION", "WHY"), rows)
     last = f"An engine would run {count(runs, 'time')}." if runs else "No engine would run."
     return f"{headline}\n\n{table}\n\n{last}"
+
+
+def _image_row(node: ImageNode, finding: Finding) -> tuple[str, str, str, str]:
+    reason = f"{_verdict(node, finding).value}: {finding.reason}"
+    return node.variant, str(node.platform), _action(finding), reason
 
 
 def _core_row(node: CoreNode, finding: Finding, plan: Plan) -> tuple[str, str, str, str]:
@@ -62,8 +59,9 @@ def inspection_document(inspection: Inspection) -> PlanDocument:
         cache=inspection.cache,
         engine_runs=inspection.engine_runs,
         compiles=sum(finding.action is Action.COMPILE for finding in inspection.cores.values()),
-        cores=tuple(_core(node, inspection.cores[key]) for key, node in plan.cores.items()),
-        bases=tuple(_base(node, inspection.bases[key]) for key, node in plan.bases.items()),
+        cores=tuple(_core(plan.cores[key], finding) for key, finding in inspection.cores.items()),
+        bases=tuple(_base(plan.bases[key], finding) for key, finding in inspection.bases.items()),
+        linked=tuple(_image(node, finding) for node, finding in inspection.linked),
         images=tuple(_image(node, finding) for node, finding in inspection.images),
         warnings=plan.warnings,
     )

@@ -64,7 +64,10 @@ class PlannedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``buildonce plan --json`` prints. ``engine_runs`` and ``compiles`` count what a build would start."""
+    """What ``buildonce plan --json`` prints. ``engine_runs`` and ``compiles`` count what a build would start.
+
+    ``linked`` are images of other targets that something is built on; they are not shipped.
+    """
 
     schema: str = PLAN_SCHEMA
     cache: str
@@ -74,6 +77,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     bases: tuple[PlannedBase, ...]
     images: tuple[PlannedImage, ...]
     warnings: tuple[str, ...]
+    linked: tuple[PlannedImage, ...] = ()
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,9 +10,10 @@ from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.dockerfile.stages import StageGraph, reachable
 from buildonce.errors import UsageError
-from buildonce.plan.nodes import BaseOrigin, Plan
-from buildonce.plan.planning import Graphs
-from buildonce.plan.sources import Request
+from buildonce.oci import Platform
+from buildonce.plan.linking import Graphs
+from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
+from buildonce.plan.sources import Home, Request
 from buildonce.store.results import ResultName
 
 REASON = "--no-cache asks for it, whatever is there"
@@ -36,22 +37,21 @@ def find_anew(plan: Plan, request: Request, graphs: Graphs) -> Anew:
     that names no stage.
     """
     _check_filters(request)
-    options = [file.options for file in request.files]
-    cores = {
-        key
-        for key, node in plan.cores.items()
-        if not node.given and _is_anew(options[node.file], graphs[(node.file, node.target)], node.stage)
-    }
+    linked: set[Home] = set()
+
+    def is_anew(node: CoreNode | BaseNode | ImageNode, platform: Platform) -> bool:
+        own = _is_anew(request.files[node.file].options, graphs[(node.file, platform)], node.stage)
+        return own or node.built_on in linked
+
+    for image in plan.linked:  # what others are built on comes first
+        if is_anew(image, image.platform):
+            linked.add(image.home)
+    cores = {key for key, node in plan.cores.items() if not node.given and is_anew(node, node.target)}
     bases = {
-        key
-        for key, node in plan.bases.items()
-        if node.origin is BaseOrigin.ENGINE
-        and _is_anew(options[node.file], graphs[(node.file, node.platform)], node.stage)
+        key for key, node in plan.bases.items() if node.origin is BaseOrigin.ENGINE and is_anew(node, node.platform)
     }
     images = {
-        (node.variant, str(node.platform))
-        for node in plan.images
-        if _is_anew(options[node.file], graphs[(node.file, node.platform)], node.stage)
+        (node.variant, str(node.platform)) for node in (*plan.linked, *plan.images) if is_anew(node, node.platform)
     }
     return Anew(keys=frozenset(cores | bases), images=frozenset(images))
 

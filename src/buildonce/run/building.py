@@ -204,6 +204,7 @@ async def _make_images(shop: Workshop, family: Family, options: Options) -> list
     late = LateLayers(shop, cores)
     bases = BaseMaker(shop, Prover(shop, cores, late))
     images = ImageMaker(shop, cores, bases, late, FitChecker(shop, cores, bases, options.unchecked))
+    shop.find_linked = images.linked
 
     async def make(node: ImageNode) -> ReadyImage:
         ready = await images.get(node)

@@ -12,6 +12,7 @@ from buildonce.assemble.archive import Want, scan_layer
 from buildonce.assemble.core import normalise_core
 from buildonce.assemble.decoys import make_decoy
 from buildonce.assemble.tree import Tree, apply_layers
+from buildonce.dockerfile.stages import StageGraph
 from buildonce.events import Activity
 from buildonce.oci import Digest
 from buildonce.plan.nodes import CoreNode
@@ -73,20 +74,22 @@ class CoreMaker:
             return core.local
         return await self._shop.once("core contents", core.node.key, lambda: self._unpack(core))
 
-    async def named_contexts(self, file: int, cores: Mapping[int, Key]) -> Mapping[str, str]:
+    async def named_contexts(self, graph: StageGraph, cores: Mapping[int, Key]) -> Mapping[str, str]:
         """Return the named contexts that put cores in the place of their stages."""
         return await self._contexts(
-            file, {stage: await self.get(key) for stage, key in cores.items()}, self._shop.cache
+            graph, {stage: await self.get(key) for stage, key in cores.items()}, self._shop.cache
         )
 
-    async def decoys(self, file: int, cores: Mapping[int, Key]) -> tuple[Mapping[int, ReadyCore], Mapping[str, str]]:
+    async def decoys(
+        self, graph: StageGraph, cores: Mapping[int, Key]
+    ) -> tuple[Mapping[int, ReadyCore], Mapping[str, str]]:
         """Return cores with the same names, types and modes but other contents, and their named contexts."""
         store = LayoutStore(self._shop.folder / "decoys")
         found = {}
         for stage, key in cores.items():
             core = await self.get(key)
             found[stage] = await self._shop.once("decoy", key, partial(self._decoy, core, store))
-        return found, await self._contexts(file, found, store)
+        return found, await self._contexts(graph, found, store)
 
     async def _decoy(self, core: ReadyCore, store: Store) -> ReadyCore:
         """Return a core's decoy, in a store of its own."""
@@ -97,10 +100,9 @@ class CoreMaker:
         stored = await store_core(core.node, tree, 0.0, store=store, target=target, parts=self._shop.parts)
         return ReadyCore(node=core.node, tree=tree, stored=stored, local=tree)
 
-    async def _contexts(self, file: int, cores: Mapping[int, ReadyCore], store: Store) -> Mapping[str, str]:
-        graphs = {stage: self._shop.graphs[(file, core.node.target)] for stage, core in cores.items()}
+    async def _contexts(self, graph: StageGraph, cores: Mapping[int, ReadyCore], store: Store) -> Mapping[str, str]:
         return {
-            stage_context_name(graphs[stage], stage): await address_of(store, (await core.result()).stored.digest)
+            stage_context_name(graph, stage): await address_of(store, (await core.result()).stored.digest)
             for stage, core in cores.items()
         }
 
@@ -182,15 +184,16 @@ class CoreMaker:
         return files
 
     async def _order(self, node: CoreNode) -> Order:
+        graph = self._shop.graphs[(node.file, node.target)]
         return Order(
-            derived=derive_core(self._shop.graphs[(node.file, node.target)], node),
+            derived=derive_core(graph, node),
             activity=Activity.COMPILE,
             node=str(node),
             file=node.file,
             stage=node.stage,
             platform=node.target,
             reason=f"no core {node.key[:12]} in {self._shop.cache.name}",
-            contexts=await self.named_contexts(node.file, node.needs),
+            contexts=await self.named_contexts(graph, node.needs),
         )
 
     async def _unpack(self, core: ReadyCore) -> Tree:

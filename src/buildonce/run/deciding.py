@@ -113,7 +113,7 @@ class _Judge:
 
     async def _absent(self, base: ReadyBase) -> str:
         """Return in which registry a base's layers are not, where they cannot be mounted either; nothing if in none."""
-        variants = {node.variant for node in self._shop.plan.users_of(base.node.key)}
+        variants = {node.variant for node in self._shop.plan.users_of(base.node.key)} & self._targets.keys()
         stores = {self._targets[variant].name: self._targets[variant] for variant in sorted(variants)}
         near = {origin.registry for origin in base.origins}
         for name, store in stores.items():

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from buildonce.dockerfile.stages import familiar_context_name
 from buildonce.oci import parse_platform
-from buildonce.plan.sources import Declared, Marks, NamedContext
+from buildonce.plan.sources import Declared, Marks, NamedContext, TargetContext
 from buildonce.project.declaration import Declaration, VariantDeclaration
+from buildonce.project.links import linked_name
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import FileOrder, Project, load_files
 
@@ -21,20 +23,25 @@ def load_declared(
 ) -> tuple[Project, tuple[Declared, ...]]:
     """Return the project in ``folder`` and its variants; variants that differ in the target alone share a source file.
 
+    Targets that others are linked to have their source files, too.
+
     ``memory`` is that of `load_files`, whose errors are raised too.
     """
-    contexts = _Contexts(folder)
-    orders: dict[_Place, FileOrder] = {}
-    for variant in declaration.variants:
-        if (place := _place(variant)) not in orders:
-            orders[place] = FileOrder(
-                dockerfile=folder / variant.dockerfile,
-                context=folder / variant.context,
-                build_args=variant.args,
-                named_contexts=contexts.load(variant.contexts),
-                options=variant.build.options,
-            )
-    numbers = {place: number for number, place in enumerate(orders)}
+    targets: dict[_Place, VariantDeclaration] = {}
+    for one in (*declaration.variants, *declaration.linked):
+        targets.setdefault(_place(one), one)
+    numbers = {place: number for number, place in enumerate(targets)}
+    contexts = _Contexts(folder, _links(declaration, numbers))
+    orders = [
+        FileOrder(
+            dockerfile=folder / one.dockerfile,
+            context=folder / one.context,
+            build_args=one.args,
+            named_contexts=contexts.load(one.contexts),
+            options=one.build.options,
+        )
+        for one in targets.values()
+    ]
     declared = tuple(
         Declared(
             name=variant.name,
@@ -45,7 +52,21 @@ def load_declared(
         )
         for variant in declaration.variants
     )
-    return load_files(list(orders.values()), memory), declared
+    return load_files(orders, memory), declared
+
+
+def _links(declaration: Declaration, numbers: Mapping[_Place, int]) -> Mapping[str, TargetContext]:
+    """Return the results of the targets that others are linked to, by their names."""
+    return {
+        one.name: TargetContext(
+            name=one.name,
+            file=numbers[_place(one)],
+            target=one.target,
+            platforms=tuple(parse_platform(text) for text in one.platforms),
+            labels=one.build.labels,
+        )
+        for one in declaration.linked
+    }
 
 
 def _place(variant: VariantDeclaration) -> _Place:
@@ -57,13 +78,17 @@ def _place(variant: VariantDeclaration) -> _Place:
 class _Contexts:
     """Named contexts, each opened once for all variants that have it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, links: Mapping[str, TargetContext]) -> None:
         self._folder = folder
+        self._links = links
         self._known: dict[tuple[str, str], Mapping[str, NamedContext]] = {}
 
     def load(self, contexts: Mapping[str, str]) -> Mapping[str, NamedContext]:
         found: dict[str, NamedContext] = {}
         for pair in contexts.items():
+            if (link := self._links.get(linked_name(pair[1]) or "")) is not None:
+                found[familiar_context_name(pair[0])] = link
+                continue
             if pair not in self._known:
                 self._known[pair] = load_named_contexts([f"{pair[0]}={pair[1]}"], self._folder)
             found.update(self._known[pair])

@@ -16,10 +16,12 @@ from buildonce.events import Activity, Finished
 from buildonce.oci import Descriptor, Manifest, decode_manifest, digest_of, encode_json
 from buildonce.plan.nodes import ImageNode
 from buildonce.plan.recipes import Recipe, encode_recipe
+from buildonce.plan.sources import Home
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.base_records import ReadyBase
 from buildonce.run.bases import BaseMaker
 from buildonce.run.built import read_built
+from buildonce.run.cache_places import address_of
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.fitting import Fit, FitChecker
 from buildonce.run.image_results import image_name, recipe_with
@@ -28,12 +30,12 @@ from buildonce.run.late_layers import LateLayers
 from buildonce.run.original_layers import with_original_layers
 from buildonce.run.outcome import Made
 from buildonce.run.placement import late_copies
-from buildonce.run.workshop import Order, Workshop
+from buildonce.run.workshop import LinkedImage, Order, Workshop
 from buildonce.ship.annotations import annotate_image
 from buildonce.ship.late_copies import LateCopy
 from buildonce.ship.release import Image
 from buildonce.store.protocol import Blob, Source
-from buildonce.store.results import Record, ResultName, put_result, without_record
+from buildonce.store.results import Record, Result, ResultName, put_result, without_record
 from buildonce.store.streams import blob_of_bytes, blob_of_file
 from buildonce.tasks import together
 
@@ -65,6 +67,30 @@ class ImageMaker:
 
     async def get(self, node: ImageNode) -> ReadyImage:
         """Return the image. Raises what making it raises."""
+        place = (node.variant, node.file, node.stage, node.platform)
+        return await self._shop.once("image", place, lambda: self._get(node))
+
+    async def linked(self, home: Home) -> LinkedImage:
+        """Return the image of a target that others are built on: from the cache, where an engine finds it."""
+        return await self._shop.once("linked", home, lambda: self._linked(home))
+
+    async def _linked(self, home: Home) -> LinkedImage:
+        node = self._shop.plan.find_linked(home)
+        name, recipe = await self._result(node)
+        found = await self._find(node, name)
+        if found is None:
+            ready = await self.get(node)
+            found = await self._find(node, name) or await put_result(
+                self._shop.cache,
+                manifest=decode_manifest(ready.image.manifest),
+                record=_record(name, recipe, 0.0),
+                new=ready.image.new,
+                shared=ready.image.shared,
+            )
+        config = await self._shop.small_blob(self._shop.cache, found.manifest.config)
+        return LinkedImage(address=await address_of(self._shop.cache, found.stored.digest), config=config)
+
+    async def _get(self, node: ImageNode) -> ReadyImage:
         if node.verdict.kind is VerdictKind.ENGINE:
             return await self._build(node, node.verdict.reason)
         # Cores first: proofs and engine-built images wait for them, and engines run few builds at a time.
@@ -132,11 +158,8 @@ class ImageMaker:
 
     async def _build(self, node: ImageNode, reason: str) -> ReadyImage:
         """Have the engine build the image as its Dockerfile says, the cores in the place of their stages."""
-        cores = await self._ready_cores(node)
-        recipe = recipe_with(node, [await core.content() for _, core in sorted(cores.items())])
-        name = image_name(node, recipe)
-        is_own = self._shop.permit.images is None or str(node) in self._shop.permit.images
-        found = await self._shop.find(name, is_own=is_own)
+        name, recipe = await self._result(node)
+        found = await self._find(node, name)
         if found is not None:
             manifest = without_record(found.manifest)
             return await self._built(node, manifest, self._shop.cache, reason, made=Made.REUSED)
@@ -151,7 +174,7 @@ class ImageMaker:
                 stage=node.stage,
                 platform=node.platform,
                 reason=reason,
-                contexts=await self._cores.named_contexts(node.file, node.cores),
+                contexts=await self._cores.named_contexts(graph, node.cores),
                 labels=node.marks.labels,
             )
         )
@@ -168,6 +191,16 @@ class ImageMaker:
         cores_of = {stage: self._shop.plan.cores[key] for stage, key in node.cores.items()}
         await self._shop.keep_account(lambda: self._shop.accountant.image(node, cores_of), built.seconds)
         return ready
+
+    async def _result(self, node: ImageNode) -> tuple[ResultName, Recipe]:
+        """Return what an image is called in the cache, and its recipe with the contents of its cores."""
+        cores = await self._ready_cores(node)
+        recipe = recipe_with(node, [await core.content() for _, core in sorted(cores.items())])
+        return image_name(node, recipe), recipe
+
+    async def _find(self, node: ImageNode, name: ResultName) -> Result | None:
+        is_own = self._shop.permit.images is None or str(node) in self._shop.permit.images
+        return await self._shop.find(name, is_own=is_own)
 
     def _late_copies(self, node: ImageNode, manifest: Manifest) -> tuple[LateCopy, ...]:
         return late_copies(node, self._shop.core_titles, layers=len(manifest.layers))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key
+from buildonce.plan.sources import Home
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.anew import REASON, Anew
 from buildonce.run.base_records import base_details, base_name
@@ -47,18 +49,24 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
-    """A plan held against a cache. Images that depend on what is not there yet say so."""
+    """A plan held against a cache. Images that depend on what is not there yet say so.
+
+    ``linked`` are the images of other targets that something is built on now, but for those that are shipped; what
+    only the rest of them needs is left out.
+    """
 
     plan: Plan
     cache: str
     cores: Mapping[Key, Finding]
     bases: Mapping[Key, Finding]
     images: tuple[tuple[ImageNode, Finding], ...]
+    linked: tuple[tuple[ImageNode, Finding], ...] = ()
 
     @property
     def engine_runs(self) -> int:
         """How often an engine would run."""
-        found = (*self.cores.values(), *self.bases.values(), *(finding for _, finding in self.images))
+        images = (finding for _, finding in (*self.linked, *self.images))
+        found = (*self.cores.values(), *self.bases.values(), *images)
         return sum(one.action in (Action.COMPILE, Action.BUILD) for one in found) + sum(one.proof for one in found)
 
 
@@ -76,8 +84,9 @@ async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False, anew
 
     cores = dict(zip(plan.cores, await together(find(core_name(n)) for n in plan.cores.values()), strict=True))
     bases = dict(zip(plan.bases, await together(find(base_name(n)) for n in plan.bases.values()), strict=True))
-    images = await together(_inspect_image(node, cores, bases, find, reprove=reprove) for node in plan.images)
-    return Inspection(
+    nodes = (*plan.linked, *plan.images)
+    images = await together(_inspect_image(node, cores, bases, find, reprove=reprove) for node in nodes)
+    inspection = Inspection(
         plan=plan,
         cache=cache.name,
         cores={
@@ -87,8 +96,49 @@ async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False, anew
             key: _base_finding(plan.bases[key], found, why(base_name(plan.bases[key])), reprove=reprove)
             for key, found in bases.items()
         },
-        images=tuple(zip(plan.images, images, strict=True)),
+        images=tuple(zip(plan.images, images[len(plan.linked) :], strict=True)),
+        linked=tuple(zip(plan.linked, images, strict=False)),
     )
+    return _without_unneeded(inspection) if plan.linked else inspection
+
+
+def _without_unneeded(inspection: Inspection) -> Inspection:
+    """Return what is left without the images of targets on which nothing is built now, and what only they need."""
+    plan, waiting, needed = inspection.plan, list(inspection.images), list[tuple[ImageNode, Finding]]()
+    linked = {node.home: (node, finding) for node, finding in inspection.linked}
+    while waiting:
+        needed.append(waiting.pop())
+        homes = _homes_of(*needed[-1], inspection)
+        waiting += [found for home in homes if (found := linked.pop(home, None))]
+    cores = {key for node, _ in needed for key in _with_needs(node, plan)}
+    bases = {node.base for node, _ in needed}
+    return replace(
+        inspection,
+        cores={key: finding for key, finding in inspection.cores.items() if key in cores},
+        bases={key: finding for key, finding in inspection.bases.items() if key in bases},
+        linked=tuple(one for one in inspection.linked if one[0].home not in linked and one[0] not in plan.images),
+    )
+
+
+def _homes_of(node: ImageNode, finding: Finding, inspection: Inspection) -> Iterator[Home]:
+    """Yield the targets on whose images something is built now that an image needs."""
+    plan = inspection.plan
+    made = [(plan.cores[key].built_on, inspection.cores[key]) for key in _with_needs(node, plan)]
+    made += [(plan.bases[key].built_on, found) for key, found in inspection.bases.items() if key == node.base]
+    for home, found in (*made, (node.built_on, finding)):
+        if home and (found.action in (Action.COMPILE, Action.BUILD) or found.proof):
+            yield home
+
+
+def _with_needs(node: ImageNode, plan: Plan) -> frozenset[Key]:
+    """Return the cores of an image, and those that these need."""
+    found: set[Key] = set()
+    waiting = list(node.cores.values())
+    while waiting:
+        if (key := waiting.pop()) not in found:
+            found.add(key)
+            waiting += plan.cores[key].needs.values()
+    return frozenset(found)
 
 
 def _core_finding(node: CoreNode, found: Result | None, absence: str) -> Finding:

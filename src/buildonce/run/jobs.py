@@ -14,7 +14,7 @@ from buildonce.dockerfile.stages import StageGraph
 from buildonce.oci import Digest, Platform
 from buildonce.plan.images import ExternalImage, LayoutReference, parse_image_address
 from buildonce.plan.nodes import BaseNode, CoreNode
-from buildonce.plan.sources import FolderContext, ImageContext, NamedContext, RemoteContext
+from buildonce.plan.sources import FolderContext, ImageContext, NamedContext, RemoteContext, TargetContext
 from buildonce.reference import DOCKER_HUB, Reference
 
 CORE_STAGE = "buildonce-core"
@@ -96,6 +96,8 @@ def given_contexts(contexts: Mapping[str, NamedContext], images: Iterable[Extern
                 found[name] = address
             case ImageContext(address=address):
                 found[name] = _pinned_address(parse_image_address(address), pinned)
+            case TargetContext():
+                pass  # cores stand for it, or its image; they are not the user's to give
     return found
 
 

@@ -160,7 +160,7 @@ class LateLayers:
     def _epoch(self, node: ImageNode) -> int:
         if self._shop.epoch is not None:
             return self._shop.epoch
-        return node.external.created if node.external else 0
+        return node.epoch
 
     async def _layer(self, layer: LateLayer) -> LayerBlob:
         return await self._shop.once("layer", layer.key, lambda: self._write(layer.key, layer.full))

@@ -191,6 +191,6 @@ class _Job:
         base = await self._bases.get(key)
         if base.disproof is not None:
             return
-        variants = {node.variant for node in self._shop.plan.users_of(key)}
+        variants = {node.variant for node in self._shop.plan.users_of(key)} & self._targets.keys()
         stores = {self._targets[variant].name: self._targets[variant] for variant in sorted(variants)}
         await together(ensure_blob(store, blob) for store in stores.values() for blob in base.blobs())

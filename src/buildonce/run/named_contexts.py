@@ -17,6 +17,7 @@ from buildonce.oci import Digest
 from buildonce.plan.images import LAYOUT_SCHEME, LayoutReference, parse_image_address
 from buildonce.plan.recipes import FileInput
 from buildonce.plan.sources import FolderContext, ImageContext, NamedContext, RemoteContext
+from buildonce.project.links import linked_name
 from buildonce.reference import parse_reference
 from buildonce.run.project import ProjectContext
 
@@ -91,6 +92,12 @@ def _load(name: str, value: str, folder: Path) -> NamedContext:
         return ImageContext(address=reference)
     if value.startswith(LAYOUT_SCHEME):
         return _load_layout(name, value, folder)
+    if (linked := linked_name(value)) is not None:
+        raise UsageError(
+            f"the named context `{name}` cannot be the result of `{linked}`",
+            notes=("only a declared variant takes the result of another one",),
+            help=f'write it into the file that declares them: contexts.{name} = "{value}" in buildonce.toml',
+        )
     if value.startswith(_REMOTE):
         return RemoteContext(address=value)
     return _load_folder(name, value, folder)

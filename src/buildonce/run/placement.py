@@ -11,7 +11,7 @@ from buildonce.assemble.copying import CopySpec, destination_path
 from buildonce.assemble.entries import NotExpressible
 from buildonce.assemble.image import BaseImage, layers_before
 from buildonce.assemble.resolution import clean
-from buildonce.dockerfile.syntax import Copy, Workdir
+from buildonce.dockerfile.syntax import Copy, Onbuild, Workdir
 from buildonce.plan.chains import ChainStep, StepKind
 from buildonce.plan.core_titles import Titles
 from buildonce.plan.nodes import ImageNode
@@ -81,10 +81,20 @@ def copy_spec(step: ChainStep) -> CopySpec:
 
 
 def _place_hoisted(node: ImageNode, base: BaseImage, number: int, step: ChainStep) -> PlacedStep:
-    below = (node.external.history_length if node.external else 0) + step.history - number
+    below = _history_below(node, base, step, number)
     destination = _destination(step) or "/"
     probe = Probe(layers=layers_before(base, below), destinations=(destination,))
     return PlacedStep(step=step, history=below, probe=probe, destination=destination)
+
+
+def _history_below(node: ImageNode, base: BaseImage, copy: ChainStep, number: int) -> int:
+    """Return how many entries of the base's history are older than the hoisted copy of this number."""
+    if node.external is not None:
+        return node.external.history_length + copy.history - number
+    # What the image of another target has, only the base itself tells.
+    younger = [step for step in node.tail if step.history > copy.history]
+    own = sum(not isinstance(step.step.instruction, Onbuild) for step in younger)
+    return len(decode_config(base.config).get("history") or ()) - own
 
 
 def _destination(step: ChainStep) -> str | None:

@@ -18,13 +18,16 @@ def without_secrets(declaration: Declaration) -> tuple[Declaration, tuple[Secret
     Raises `UsageError` for a named context whose address has a password in it: there is no other place to have it from.
     """
     secrets = [Secret(variant=None, name=name) for name in _secret(declaration.args)]
-    variants = []
-    for variant in declaration.variants:
-        _check_contexts(variant.contexts)
-        secrets += [Secret(variant=variant.name, name=name) for name in _secret(variant.args)]
-        variants.append(replace(variant, args=_open(variant.args)))
+    for target in (*declaration.variants, *declaration.linked):
+        _check_contexts(target.contexts)
+        secrets += [Secret(variant=target.name, name=name) for name in _secret(target.args)]
     _check_contexts(declaration.contexts)
-    return replace(declaration, args=_open(declaration.args), variants=tuple(variants)), tuple(secrets)
+    variants, linked = (
+        tuple(replace(one, args=_open(one.args)) for one in targets)
+        for targets in (declaration.variants, declaration.linked)
+    )
+    opened = replace(declaration, args=_open(declaration.args), variants=variants, linked=linked)
+    return opened, tuple(dict.fromkeys(secrets))
 
 
 def with_secrets(
@@ -53,7 +56,8 @@ def _with(declaration: Declaration, secret: Secret, value: str) -> Declaration:
         own = variant.name == secret.variant
         return replace(variant, args={**variant.args, secret.name: value}) if own else variant
 
-    return replace(declaration, variants=tuple(map(filled, declaration.variants)))
+    variants, linked = map(filled, declaration.variants), map(filled, declaration.linked)
+    return replace(declaration, variants=tuple(variants), linked=tuple(linked))
 
 
 def _secret(arguments: Mapping[str, str]) -> list[str]:

@@ -11,9 +11,10 @@ from buildonce.dockerfile.evaluation import unused_build_args
 from buildonce.dockerfile.problems import SyntaxProblem, suggest
 from buildonce.dockerfile.stages import ImageSource, undefined_stage_diagnostic, used_contexts
 from buildonce.errors import Error, StoreError
-from buildonce.plan.file_plans import Images, images_needed
+from buildonce.plan.file_plans import Images
+from buildonce.plan.linking import Graphs
 from buildonce.plan.nodes import Plan
-from buildonce.plan.planning import Graphs, find_variants, make_graphs, make_plan
+from buildonce.plan.planning import make_graphs, make_plan, needed_images
 from buildonce.plan.sources import RemoteContext, Request
 from buildonce.plan.stage_recipes import is_commit
 from buildonce.run.project import Project
@@ -45,13 +46,7 @@ async def plan_project(
     an external image cannot be resolved.
     """
     graphs = make_graphs(request)
-    _, variants = find_variants(request, graphs)
-    wanted = {
-        image
-        for variant in variants
-        for platform in variant.platforms
-        for image in images_needed(graphs[(variant.file, platform)], variant.stage)
-    }
+    wanted = needed_images(request, graphs)
 
     def explain(name: str, error: StoreError) -> Error:
         return explain_missing(name, error, graphs)

@@ -72,7 +72,8 @@ class Prover:
     async def build_faithfully(self, node: BaseNode) -> None:
         """Build the base with its late copies in their places; raise `EngineFailed` if not even that can be built."""
         image = self._shop.plan.users_of(node.key)[0]
-        await self._build_with(node, image, await self._cores.named_contexts(node.file, image.cores))
+        contexts = await self._cores.named_contexts(self._shop.graphs[(node.file, node.platform)], image.cores)
+        await self._build_with(node, image, contexts)
 
     def proof(self, node: BaseNode, *, reason: str = "", shape: str = "") -> Proof:
         """Return a proof that was made just now, and is told as a part of the run's outcome; ``reason`` is why not."""
@@ -94,7 +95,8 @@ class Prover:
         why = f"nothing proves that it is the same with what `{image}` brings, and it is built for comparison"
         self._shop.permit.check_base(base.node, why)
         base.proved = True
-        contexts = await self._cores.named_contexts(base.node.file, image.cores)
+        graph = self._shop.graphs[(base.node.file, base.node.platform)]
+        contexts = await self._cores.named_contexts(graph, image.cores)
         case = _Case(base=base, image=image, brought=brought, contexts=contexts)
         reason = _telling(case) or await self._script_naming(case) or await self._compare(case)
         if not reason and not is_plain:
@@ -133,7 +135,8 @@ class Prover:
     async def _compare_decoys(self, case: _Case) -> str:
         """Do the same with other contents in all that is copied: only what does not depend on them may be assembled."""
         node, image = case.base.node, case.image
-        decoys, contexts = await self._cores.decoys(node.file, image.cores)
+        graph = self._shop.graphs[(node.file, node.platform)]
+        decoys, contexts = await self._cores.decoys(graph, image.cores)
         brought = await self._late.brought(image, case.base, decoys)
         decoy = _Case(base=case.base, image=image, brought=brought, contexts=contexts)
         try:

@@ -15,12 +15,13 @@ from buildonce.events import Activity
 from buildonce.oci import Manifest
 from buildonce.plan.images import ExternalImage
 from buildonce.plan.nodes import ImageNode
+from buildonce.plan.sources import Home
 from buildonce.run.building import Options, Surroundings, open_workshop
 from buildonce.run.built import read_built
 from buildonce.run.jobs import derive_faithful
 from buildonce.run.layers import stack_layers
 from buildonce.run.planned import Planned
-from buildonce.run.workshop import Order, Workshop
+from buildonce.run.workshop import LinkedImage, Order, Workshop
 from buildonce.tasks import Tasks, together
 from buildonce.verify.findings import Kind, Place
 from buildonce.verify.images import LoadedImage, Use
@@ -68,6 +69,7 @@ async def rebuild_release(
         async with Tasks() as tasks:
             shop = open_workshop(planned, options, around, folder=folder, tasks=tasks, find_engine=around.find_engine)
             rebuilder = _Rebuilder(shop, reading, ledger)
+            shop.find_linked = rebuilder.linked
             compared = await together(rebuilder.compare(node, found) for node, found in pairs if found)
     return sum(compared)
 
@@ -125,6 +127,30 @@ class _Rebuilder:
             await self._report(node, use, faithful)
         return len(whole)
 
+    async def linked(self, home: Home) -> LinkedImage:
+        """Have the engine build the image of a target that others take from."""
+        return await self._shop.once("linked", home, lambda: self._linked(home))
+
+    async def _linked(self, home: Home) -> LinkedImage:
+        graph = self._shop.graphs[(home.file, home.platform)]
+        built = await self._shop.build(
+            Order(
+                derived=derive_faithful(graph, home.stage, ()),
+                activity=Activity.BUILD,
+                node=f"{graph.stages[home.stage].label} {home.platform}",
+                file=home.file,
+                stage=home.stage,
+                platform=home.platform,
+                reason="something that is to be compared takes from it",
+                labels=next((one.marks.labels for one in self._shop.plan.linked if one.home == home), {}),
+                is_whole=True,
+            ),
+            compress=False,
+        )
+        layout, manifest = await read_built(built)
+        config = await self._shop.small_blob(layout, manifest.config)
+        return LinkedImage(address=f"oci-layout://{built.layout}@{built.manifest.digest}", config=config)
+
     async def _build(self, node: ImageNode) -> _Faithful:
         """Have the engine build the image as its Dockerfile says, compile stages and all."""
         graph = self._shop.graphs[(node.file, node.platform)]
@@ -138,6 +164,7 @@ class _Rebuilder:
                 platform=node.platform,
                 reason="to be compared with what was shipped",
                 labels=node.marks.labels,
+                is_whole=True,
             ),
             compress=False,
         )

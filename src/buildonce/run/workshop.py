@@ -14,9 +14,10 @@ import msgspec
 from msgspec.structs import replace
 
 from buildonce.assemble.compression import Compression
+from buildonce.assemble.config import decode_config
 from buildonce.assemble.parts import Parts
 from buildonce.build_options import BuildOptions
-from buildonce.dockerfile.stages import ImageSource, StageGraph, chain
+from buildonce.dockerfile.stages import ImageSource, StageGraph, TargetSource, chain, reachable
 from buildonce.engines.handing import scope_caches
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
 from buildonce.engines.shared_steps import find_steps
@@ -26,9 +27,9 @@ from buildonce.oci import Descriptor, Digest, Platform
 from buildonce.plan.accounts import Account, Accountant
 from buildonce.plan.core_titles import Titles
 from buildonce.plan.file_plans import Images, images_needed
+from buildonce.plan.linking import Graphs, find_home
 from buildonce.plan.nodes import Plan
-from buildonce.plan.planning import Graphs
-from buildonce.plan.sources import Request
+from buildonce.plan.sources import Home, Request
 from buildonce.run.anew import Anew
 from buildonce.run.engine_queue import EngineQueue, Wish
 from buildonce.run.git import head
@@ -56,7 +57,8 @@ _T = TypeVar("_T")
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine is wanted for: a derived Dockerfile's target, why, and what stands in for its stages.
 
-    ``file`` and ``stage`` say where it was derived from; they decide the context and the external images.
+    ``file`` and ``stage`` say where it was derived from; they decide the context and the external images. With
+    ``is_whole`` nothing stands in for any stage, and all that it takes from other targets is at hand for it.
     """
 
     derived: Derived
@@ -68,6 +70,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     contexts: Mapping[str, str] = msgspec.field(default_factory=dict)
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    is_whole: bool = False
+
+
+class LinkedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The image of a target that others take from: its address for an engine, and its config."""
+
+    address: str
+    config: bytes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +87,7 @@ class Workshop:
     ``epoch`` is SOURCE_DATE_EPOCH, if it is set; ``find_engine`` is called when one is needed; with ``reprove`` the
     proofs that a cache has are not believed. ``pins`` has the digest of each result, by its tag, that was decided
     before this run: only what ``permit`` has this run make is looked up by a tag then. ``results`` are those
-    that were found or put into the cache, by tag.
+    that were found or put into the cache, by tag; ``find_linked`` gives the images of targets that others are built on.
     """
 
     project: Project
@@ -103,6 +113,7 @@ class Workshop:
     compression: Compression = Compression.GZIP
     reprove: bool = False
     anew: Anew = field(default_factory=Anew)
+    find_linked: Callable[[Home], Awaitable[LinkedImage]] | None = None
     engine_runs: list[EngineRun] = field(default_factory=list)
     proofs: list[ProofOutcome] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
@@ -188,7 +199,7 @@ class Workshop:
     async def build(self, order: Order, *, compress: bool = True) -> Built:
         """Have the engine build an image; external images are those that the plan resolved."""
         engine: Engine = await self.once("engine", None, lambda: self._engine(order))
-        job = self._job(order, compress=compress)
+        job = self._job(order, await self._linked(order), compress=compress)
         async with self._turn(engine, order, job), self.activity(order.activity, order.node, order.reason):
             built = await engine.build(job)
         self._record(order, built.seconds)
@@ -197,7 +208,7 @@ class Workshop:
     async def export(self, order: Order) -> Exported:
         """Have the engine build files; see `Engine.export`."""
         engine: Engine = await self.once("engine", None, lambda: self._engine(order))
-        job = self._job(order)
+        job = self._job(order, await self._linked(order))
         async with self._turn(engine, order, job), self.activity(order.activity, order.node, order.reason):
             exported = await engine.export(job)
         self._record(order, exported.seconds)
@@ -208,7 +219,21 @@ class Workshop:
         goes_first = order.activity is Activity.COMPILE
         return self.engine_queue.turn(Wish(steps=find_steps(job), repeats=engine.repeats(job), goes_first=goes_first))
 
-    def _job(self, order: Order, *, compress: bool = True) -> BuildJob:
+    async def _linked(self, order: Order) -> Mapping[str, LinkedImage]:
+        """Return the images of the targets that an order is built on, by the names of their contexts.
+
+        What it copies or mounts from others are cores, unless it is whole.
+        """
+        graph: StageGraph = self.graphs[(order.file, order.platform)]
+        stage = graph.stages[order.stage]
+        members = reachable(graph, stage) if order.is_whole else chain(graph, stage)[:1]
+        found = {}
+        for source in (member.linked for member in members):
+            if source is not None and self.find_linked is not None:
+                found[source.name] = await self.find_linked(find_home(self.request, order.file, source))
+        return found
+
+    def _job(self, order: Order, linked: Mapping[str, LinkedImage], *, compress: bool = True) -> BuildJob:
         derived, request = order.derived, self.request
         graph: StageGraph = self.graphs[(order.file, order.platform)]
         images = tuple(self.images[needed] for needed in sorted(images_needed(graph, order.stage)))
@@ -227,7 +252,13 @@ class Workshop:
             platform=order.platform,
             output=output,
             build_args={**platform_arguments(derived.text, request.build_platform), **file.build_args},
-            named_contexts={**pinned_contexts(images), **given, **order.contexts},
+            named_contexts={
+                **pinned_contexts(images),
+                **given,
+                **self._unused_links(graph),
+                **{name: image.address for name, image in linked.items()},
+                **order.contexts,
+            },
             options=self._options(order),
             labels=order.labels,
             compress=compress,
@@ -235,7 +266,7 @@ class Workshop:
             own_lines=graph.dockerfile.text.count("\n") + 1,
             stage=graph.stages[order.stage].label,
             known_layers=frozenset(diff_id for image in images for diff_id in diff_ids(image.config_content)),
-            known_history=self._known_history(graph, order.stage),
+            known_history=self._known_history(graph, order.stage, linked),
         )
 
     def _options(self, order: Order) -> BuildOptions:
@@ -256,8 +287,18 @@ class Workshop:
             no_cache_filter=filtered,
         )
 
-    def _known_history(self, graph: StageGraph, stage: int) -> int:
+    def _unused_links(self, graph: StageGraph) -> Mapping[str, str]:
+        """Return an empty folder for each link: BuildKit looks all names up, also in stages that nothing needs."""
+        nothing = self.folder / "nothing"
+        names = {stage.linked.name for stage in graph.stages if stage.linked}
+        if names:
+            nothing.mkdir(exist_ok=True)
+        return dict.fromkeys(names, str(nothing))
+
+    def _known_history(self, graph: StageGraph, stage: int, linked: Mapping[str, LinkedImage]) -> int:
         base = chain(graph, graph.stages[stage])[0].base
+        if isinstance(base, TargetSource):
+            return len(decode_config(linked[base.name].config).get("history") or ())
         return self.images[(base.name, base.platform)].history_length if isinstance(base, ImageSource) else 0
 
     def _record(self, order: Order, seconds: float) -> None:
