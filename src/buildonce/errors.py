@@ -75,7 +75,10 @@ class EngineUnavailable(Error):
 
 
 class EngineFailed(Error):
-    """An engine ran and failed; ``lines`` are the last of its output."""
+    """An engine ran and failed; ``lines`` are the last of its output.
+
+    ``place`` is the Dockerfile and the line in it of the instruction that failed, if the engine names it.
+    """
 
     code = "ENGINE-FAILED"
     exit_code = 1
@@ -85,11 +88,13 @@ class EngineFailed(Error):
         message: str,
         *,
         lines: tuple[str, ...] = (),
+        place: tuple[str, int] | None = None,
         notes: tuple[str, ...] = (),
         help: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(message, notes=notes, help=help)
         self.lines = lines
+        self.place = place
 
 
 class StoreError(Error):

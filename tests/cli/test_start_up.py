@@ -36,7 +36,7 @@ def test_a_plan_loads_no_compressor(tmp_path: Path) -> None:
 
 
 def test_every_module_of_a_command_is_a_command() -> None:
-    helpers = {"__init__", "build_flags", "carrying", "effective", "main", "options", "wiring"}
+    helpers = {"__init__", "build_flags", "carrying", "effective", "job_pages", "main", "options", "wiring"}
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - helpers
     assert modules == set(main.list_commands(click.Context(main)))
     for name in modules:

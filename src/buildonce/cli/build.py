@@ -89,9 +89,11 @@ def build(
 
 def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """Print what was done; of a staged release, its record."""
+    from buildonce.cli.job_pages import leave_outcome
     from buildonce.report.documents import print_document
     from buildonce.report.outcomes import outcome_document, render_outcome
 
+    leave_outcome(outcome, os.environ)
     if outcome.record is not None:
         from buildonce.ship.record import encode_record
 

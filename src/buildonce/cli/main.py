@@ -99,6 +99,8 @@ def guarded(arguments: list[str]) -> int:
         return _INTERRUPTED
     except Error as error:
         _say(error.report)
+        if os.environ.get("GITHUB_ACTIONS"):
+            _annotate(error)
         return error.exit_code
     except OSError as error:
         _say(_describe_os_error(error))
@@ -109,6 +111,15 @@ def guarded(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the boundary
         return _bug(error)
     return result if isinstance(result, int) else 0
+
+
+def _annotate(error: Error) -> None:
+    """Have the error shown at its place in the job's page."""
+    from buildonce.report.ci_logs import Provider, annotate_error, find_provider
+
+    if find_provider(os.environ) is Provider.GITHUB:
+        for line in annotate_error(error, root=os.environ.get("GITHUB_WORKSPACE", "")):
+            _say(line)
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform as host
 import re
+import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +31,7 @@ from buildonce.project.layers import BUILD_PLATFORM
 from buildonce.project.templates import VARIANT, fill
 from buildonce.project.toml import Configuration
 from buildonce.reference import Repository
+from buildonce.report.ci_logs import FoldedProgress, find_provider
 from buildonce.report.progress import LineProgress
 from buildonce.run.building import Surroundings
 from buildonce.run.capabilities import remembered
@@ -326,13 +329,18 @@ def source_date_epoch(environment: Mapping[str, str]) -> int | None:
 
 
 def progress(*, verbose: bool) -> Emit:
-    """Return what shows events on the standard error stream."""
+    """Return what shows events on the standard error stream, in a CI job in its provider's way."""
 
     def write(line: str) -> None:
         click.echo(line, err=True)
         sys.stderr.flush()
 
-    return LineProgress(write, verbose=verbose)
+    provider = find_provider(os.environ)
+    if provider is None:
+        return LineProgress(write, verbose=verbose)
+    folded = FoldedProgress(write, provider, token=secrets.token_hex(16), clock=time.time)
+    click.get_current_context().call_on_close(folded.close)
+    return folded
 
 
 def variant_tags(wanted: Wanted, places: Mapping[str, str], asked: Asked) -> Mapping[str, tuple[str, ...]]:

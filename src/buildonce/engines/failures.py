@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 
@@ -17,6 +18,9 @@ _OURS = (
 )  # fmt: skip
 """Options by which buildonce gets a result into its own hands, and those that are said anew."""
 
+_FAILED_LINE = re.compile(r"^(?:#\d+ )?Dockerfile:(\d+)$")
+"""How BuildKit says where in the file it was given an instruction stands that failed."""
+
 _OWN_SECRET = "id=buildonce,"  # noqa: S105
 
 
@@ -29,6 +33,7 @@ def build_failed(
     return EngineFailed(
         f"{name} failed ({job.activity.value} {job.node}, exit status {status}){heading}{said}",
         lines=last.lines,
+        place=_place(job, last.lines),
         notes=(
             f"stage `{job.stage or job.target}` of {job.path} for {job.platform}, context {job.context}",
             *notes,
@@ -36,6 +41,12 @@ def build_failed(
         ),
         help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
     )
+
+
+def _place(job: BuildJob, lines: Sequence[str]) -> tuple[str, int] | None:
+    """Return where the instruction stands that failed, if BuildKit names a line that is the user's own."""
+    found = [int(match[1]) for line in lines if (match := _FAILED_LINE.search(line))]
+    return (job.path, found[-1]) if found and found[-1] <= job.own_lines else None
 
 
 def command_alone(program: str, arguments: Sequence[str], job: BuildJob, *, passing: str = "") -> str:

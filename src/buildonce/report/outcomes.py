@@ -39,10 +39,11 @@ def render_outcome(outcome: Outcome) -> str:
         for image in outcome.images
     ]
     table = render_table(("VARIANT", "PLATFORM", "HOW", "IMAGE", "DIGEST", "WHY"), rows)
-    return f"{table}\n\n" + "\n".join(f"{name:<9} {text}" for name, text in _summary(outcome))
+    return f"{table}\n\n" + "\n".join(f"{name:<9} {text}" for name, text in summary_lines(outcome))
 
 
-def _summary(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+def summary_lines(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    """Return what engines did, what moved and what it cost, each with its name."""
     traffic = outcome.traffic
     up, down = render_size(traffic.bytes_up), render_size(traffic.bytes_down)
     return (

@@ -21,8 +21,10 @@ from buildonce.oci import Digest
 from buildonce.plan.accounts import Accountant
 from buildonce.plan.core_titles import core_titles
 from buildonce.plan.nodes import ImageNode
+from buildonce.plan.recipes import Key
 from buildonce.run.anew import find_anew
 from buildonce.run.bases import BaseMaker
+from buildonce.run.core_results import core_name
 from buildonce.run.cores import CoreMaker
 from buildonce.run.engine_queue import ENGINE_JOBS, EngineQueue
 from buildonce.run.fitting import FitChecker, load_judge, require_fit
@@ -138,7 +140,7 @@ async def build_project(
         watch.lap("ship")
     return Outcome(
         target=_label(names),
-        images=tuple(_image_outcome(one, published.sent) for one in ready),
+        images=tuple(_image_outcome(one, published.sent, shop) for one in ready),
         tags=() if options.stage_only else published.tags,
         record=staged_record(release, family, names) if options.stage_only else None,
         engine_runs=tuple(shop.engine_runs),
@@ -252,7 +254,7 @@ def _label(names: Mapping[str, str]) -> str:
     return distinct[0] if len(distinct) == 1 else f"{distinct[0]} and {len(distinct) - 1} more"
 
 
-def _image_outcome(one: ReadyImage, sent: frozenset[Digest]) -> ImageOutcome:
+def _image_outcome(one: ReadyImage, sent: frozenset[Digest], shop: Workshop) -> ImageOutcome:
     digest = one.image.descriptor.digest
     return ImageOutcome(
         variant=one.node.variant,
@@ -263,4 +265,18 @@ def _image_outcome(one: ReadyImage, sent: frozenset[Digest]) -> ImageOutcome:
         digest=digest,
         pushed=digest in sent,
         checked=one.fit.checked,
+        compile_seconds=_compile_seconds(one.node, shop),
     )
+
+
+def _compile_seconds(image: ImageNode, shop: Workshop) -> float:
+    """Return how long the cores of an image, and those that they need, were compiled, as their records have it."""
+    found: dict[Key, float] = {}
+    waiting = list(image.cores.values())
+    while waiting:
+        node = shop.plan.cores[waiting.pop()]
+        if node.key not in found:
+            result = shop.results.get(core_name(node).tag)
+            found[node.key] = result.record.seconds if result else 0.0
+            waiting += node.needs.values()
+    return sum(found.values())

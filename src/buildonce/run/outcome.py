@@ -32,7 +32,10 @@ class Checked(Enum):
 
 
 class ImageOutcome(Struct, frozen=True, kw_only=True):
-    """One image: how it came about, and why so."""
+    """One image: how it came about, and why so.
+
+    ``compile_seconds`` is how long the cores that it takes were compiled, whenever that was.
+    """
 
     variant: str
     platform: Platform
@@ -42,6 +45,7 @@ class ImageOutcome(Struct, frozen=True, kw_only=True):
     digest: Digest
     pushed: bool
     checked: Checked = Checked.NOTHING
+    compile_seconds: float = 0.0
 
 
 class EngineRun(Struct, frozen=True, kw_only=True):
