@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -94,6 +95,41 @@ async def test_files_are_exported_as_ever_and_layouts_are_loaded_for_them(tmp_pa
     assert f"--build-context builder=docker-image://{name} " in build
     assert "--build-context folder=/f --build-context other=docker-image://x " in build
     assert "type=tar" in build
+
+
+async def test_jobs_at_the_same_time_share_what_was_loaded_and_the_last_one_gives_it_back(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    await case.engine.build(make_job(tmp_path / "first"))
+    case.calls()
+    layout = f"oci-layout://{tmp_path}/layout@{layout_of(tmp_path / 'layout', ONE).digest}"
+    jobs = [make_job(tmp_path / name, contexts={"builder": layout}) for name in ("a", "b", "c")]
+    await asyncio.gather(*map(case.engine.export, jobs))
+    calls = case.calls()
+    assert sum(call.startswith("docker --context far image load") for call in calls) == 1
+    assert [call for call in calls if "image rm" in call] == calls[-1:]
+    assert sum(f"builder=docker-image://{calls[-1].split()[-1]} " in call for call in calls) == 3
+
+
+async def test_a_load_that_is_cancelled_takes_its_name_along_and_another_job_loads_anew(tmp_path: Path) -> None:
+    docker = 'echo "docker $*" >> {log}; case "$*" in *load*) if test -e {log}.slow; then exec sleep 60; fi;; esac'
+    case = Case(tmp_path, docker=docker)
+    layout = f"oci-layout://{tmp_path}/layout@{layout_of(tmp_path / 'layout', ONE).digest}"
+    first, second = (make_job(tmp_path / name, contexts={"builder": layout}) for name in ("a", "b"))
+    slow = tmp_path / "log.slow"
+    slow.touch()
+    loading = asyncio.create_task(case.engine.export(first))
+    while "image load" not in (case.log.read_text() if case.log.exists() else ""):  # noqa: ASYNC110  it is a program that says so
+        await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(case.engine.export(second))
+    await asyncio.sleep(0.1)
+    loading.cancel()
+    slow.unlink()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    await waiting
+    images = [call.split()[4:] for call in case.calls() if call.startswith("docker ")]
+    assert [words[0] for words in images] == ["load", "rm", "load", "rm"]
+    assert images[1][-1] != images[3][-1]
 
 
 async def test_a_build_that_fails_there_is_a_failed_build_and_leaves_no_name(tmp_path: Path) -> None:

@@ -165,7 +165,8 @@ class Buildx:
 
     def _learn(self, builder: Builder) -> DockerStore:
         """Return the store that stands in for layouts from now on."""
-        self.learned.store = DockerStore(context=builder.endpoint, environment=self.environment, emit=self.emit)
+        if self.learned.store is None:
+            self.learned.store = DockerStore(context=builder.endpoint, environment=self.environment, emit=self.emit)
         return self.learned.store
 
     async def _run(self, job: BuildJob, output: str) -> float:

@@ -17,12 +17,21 @@ from buildonce.engines.protocol import BuildJob
 from buildonce.engines.saved_image import read_saved, write_loadable
 from buildonce.errors import EngineUnavailable
 from buildonce.events import Emit, Warned
-from buildonce.oci import Descriptor
+from buildonce.oci import Descriptor, Platform
 from buildonce.plan.images import LAYOUT_SCHEME, LayoutReference, parse_image_address
 from buildonce.tasks import to_the_end
 
 TEMPORARY = "buildonce.invalid/temporary"
 """The repository of temporary names; of no registry, and never of one (RFC 2606, section 2)."""
+
+
+@dataclass(slots=True)
+class _Lent:
+    """An image that stands for one of a layout, what holds it, and how many jobs use it."""
+
+    name: str
+    held: AsyncExitStack
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,8 @@ class DockerStore:
     context: str
     environment: Mapping[str, str] = field(repr=False)
     emit: Emit = field(repr=False)
+    _lent: dict[tuple[str, Platform], _Lent] = field(default_factory=dict, repr=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @asynccontextmanager
     async def temporary_name(self) -> AsyncIterator[str]:
@@ -53,10 +64,41 @@ class DockerStore:
         async with AsyncExitStack() as stack:
             for context, value in sorted(contexts.items()):
                 if value.startswith(LAYOUT_SCHEME):
-                    name = await stack.enter_async_context(self.temporary_name())
-                    await self._load(job, value, name)
+                    name = await stack.enter_async_context(self._borrowed(job, value))
                     contexts[context] = f"docker-image://{name}"
             yield contexts
+
+    @asynccontextmanager
+    async def _borrowed(self, job: BuildJob, address: str) -> AsyncIterator[str]:
+        """Give the name of an image of a layout; jobs at the same time share it.
+
+        Docker gives equal images one ID, and forgets it with the last name: one that is just being loaded must not lose
+        the only name that it has so far.
+        """
+        key = (address, job.platform)
+        lent = await self._borrow(job, key)
+        try:
+            yield lent.name
+        finally:
+            await to_the_end(self._give_back(key))
+
+    async def _borrow(self, job: BuildJob, key: tuple[str, Platform]) -> _Lent:
+        async with self._lock:
+            if key not in self._lent:
+                async with AsyncExitStack() as stack:
+                    name = await stack.enter_async_context(self.temporary_name())
+                    await self._load(job, key[0], name)
+                    self._lent[key] = _Lent(name, stack.pop_all())
+            self._lent[key].jobs += 1
+            return self._lent[key]
+
+    async def _give_back(self, key: tuple[str, Platform]) -> None:
+        async with self._lock:
+            lent = self._lent[key]
+            lent.jobs -= 1
+            if lent.jobs == 0:
+                del self._lent[key]
+                await lent.held.aclose()
 
     async def _load(self, job: BuildJob, address: str, name: str) -> None:
         given = parse_image_address(address)
