@@ -12,7 +12,7 @@ from buildonce.ci.matrix import github_outputs
 from buildonce.ci.runners import emulated, runner_of
 from buildonce.dockerfile.parser import parse_dockerfile
 from buildonce.errors import UsageError
-from buildonce.oci import Platform
+from buildonce.oci import Digest, Platform
 from buildonce.plan.planning import make_graphs, make_plan
 from buildonce.plan.sources import Declared, Request, SourceFile, TargetContext
 from buildonce.report.wire import MatrixDocument, MatrixJob
@@ -23,6 +23,8 @@ from buildonce.run.planned import Planned
 from buildonce.run.project import Project
 from buildonce.store.layout import LayoutStore
 from tests.plan.projects import AMD64, ARM64, FakeContext, FakeImages, images_of, make
+
+PLAN = Digest("sha256:" + "ab" * 32)
 
 
 async def jobs_of(folder: Path, text: str, platforms: tuple[Platform, ...] = (AMD64, ARM64)) -> tuple[Job, ...]:
@@ -123,10 +125,12 @@ async def test_there_are_never_more_jobs_than_a_matrix_may_have(tmp_path: Path) 
 
 def test_githubs_outputs_are_one_line_each() -> None:
     cell = MatrixJob(job="bases-1", title="bases", platform="linux/amd64", runner="ubuntu-24.04", seconds=1.0)
-    lines = github_outputs(MatrixDocument(compile=(), bases=(cell,), ship=True)).splitlines()
+    lines = github_outputs(MatrixDocument(plan=PLAN, compile=(), bases=(cell,), ship=True)).splitlines()
     outputs = dict(line.split("=", 1) for line in lines)
     assert json.loads(outputs["compile"]) == {"include": []}
-    assert json.loads(outputs["bases"]) == {"include": [{"job": "bases-1", "title": "bases", "runner": "ubuntu-24.04"}]}
+    shown = {"job": "bases-1", "title": "bases", "runner": "ubuntu-24.04", "emulate": ""}
+    assert json.loads(outputs["bases"]) == {"include": [shown]}
+    assert outputs["plan"] == "abababababab"
     assert (outputs["compiles"], outputs["has-bases"], outputs["ships"]) == ("false", "true", "true")
 
 

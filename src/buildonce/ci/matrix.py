@@ -10,14 +10,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from buildonce.ci.runners import runner_of
+from buildonce.ci.runners import emulated, runner_of
+from buildonce.oci import Digest
 from buildonce.report.wire import MatrixDocument, MatrixJob
 from buildonce.run.plan_file import Job, PlanFile
 
 
-def matrix_document(plan: PlanFile) -> MatrixDocument:
-    """Return the jobs of a plan."""
+def matrix_document(plan: PlanFile, digest: Digest) -> MatrixDocument:
+    """Return the jobs of a plan, whose file has this digest."""
     return MatrixDocument(
+        plan=digest,
         compile=tuple(_matrix(plan.jobs, "compile")),
         bases=tuple(_matrix(plan.jobs, "bases")),
         ship=not plan.is_shipped,
@@ -28,9 +30,10 @@ def github_outputs(document: MatrixDocument) -> str:
     """Return the lines that a step appends to ``$GITHUB_OUTPUT``.
 
     ``compile`` and ``bases`` are matrices (with an empty ``include`` where there is nothing to do), ``compiles``,
-    ``has-bases`` and ``ships`` say whether to run the jobs.
+    ``has-bases`` and ``ships`` say whether to run the jobs. ``plan`` tells this plan from others, in names.
     """
     outputs = {
+        "plan": document.plan.partition(":")[2][:12],
         "compile": _include(document.compile),
         "bases": _include(document.bases),
         "compiles": _flag(bool(document.compile)),
@@ -41,7 +44,7 @@ def github_outputs(document: MatrixDocument) -> str:
 
 
 def _include(jobs: Iterable[MatrixJob]) -> str:
-    cells = [{"job": one.job, "title": one.title, "runner": one.runner} for one in jobs]
+    cells = [{"job": one.job, "title": one.title, "runner": one.runner, "emulate": one.emulate} for one in jobs]
     return msgspec.json.encode({"include": cells}).decode()
 
 
@@ -56,6 +59,7 @@ def _matrix(jobs: Iterable[Job], kind: str) -> Iterable[MatrixJob]:
             title=job.title,
             platform=job.platform,
             runner=runner_of(job.platform),
+            emulate=job.platform if emulated([job.platform]) else "",
             seconds=round(job.seconds, 1),
         )
         for job in jobs

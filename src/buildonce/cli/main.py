@@ -23,7 +23,7 @@ _GARBAGE = 50_000
 """How many objects are made before garbage is looked for: a process that soon ends has little, and looks long."""
 
 
-_COMMANDS = ("init", "plan", "build", "make", "release", "explain", "verify", "copy", "config", "doctor")
+_COMMANDS = ("init", "plan", "build", "make", "release", "explain", "verify", "copy", "config", "ci", "doctor")
 """In the order of the help; each is the function of its name in the module of its name."""
 
 

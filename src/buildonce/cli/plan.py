@@ -114,9 +114,11 @@ def show_plan(
 
 def _show_matrix(file: PlanFile, form: str) -> None:
     from buildonce.ci.matrix import github_outputs, matrix_document
+    from buildonce.oci import digest_of
     from buildonce.report.documents import print_document
+    from buildonce.run.plan_file import encode_plan
 
-    document = matrix_document(file)
+    document = matrix_document(file, digest_of(encode_plan(file)))
     click.echo(github_outputs(document), nl=False) if form == "github" else print_document(document)
 
 

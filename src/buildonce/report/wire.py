@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from buildonce.oci import Digest
 from buildonce.run.plan_file import Made, PlanFile
 from buildonce.ship.record import ReleaseRecord
 
@@ -337,23 +338,27 @@ class ConfigurationDocument(msgspec.Struct, frozen=True, kw_only=True):
 class MatrixJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job of a matrix: the plan's ``job``, its ``title`` for people, and where it runs.
 
-    ``runner`` is the label of GitHub's machine that is natively of ``platform``; ``seconds`` an estimate.
+    ``runner`` is the label of GitHub's machine that is natively of ``platform``; where there is none, ``emulate`` is
+    the platform, else it is empty. ``seconds`` is an estimate.
     """
 
     job: str
     title: str
     platform: str
     runner: str
+    emulate: str = ""
     seconds: float
 
 
 class MatrixDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``buildonce plan --matrix json`` prints. ``ship`` says whether there is anything to ship.
+    """What ``buildonce plan --matrix json`` prints. ``ship`` says whether there is anything to ship,
+    ``plan`` is the digest of the plan file.
 
     Nothing is left to do where both lists are empty and ``ship`` is false.
     """
 
     schema: str = MATRIX_SCHEMA
+    plan: Digest
     compile: tuple[MatrixJob, ...]
     bases: tuple[MatrixJob, ...]
     ship: bool

@@ -1,0 +1,124 @@
+"""``buildonce ci``: what a CI provider needs to build this project on many machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from buildonce import __version__
+
+if TYPE_CHECKING:
+    from buildonce.ci.github import Workflow
+
+
+@click.group()
+def ci() -> None:
+    """Write what a CI provider needs to build this project on many machines."""
+
+
+@ci.command()
+@click.option("--write", is_flag=True, help="Write it to .github/workflows/buildonce.yml instead of printing it.")
+@click.option("--check", is_flag=True, help="Fail if the file is not what the project wants; write nothing.")
+@click.option("--branch", default="main", show_default=True, metavar="NAME", help="The branch whose pushes ship.")
+@click.option(
+    "--install",
+    default=f"buildonce=={__version__}",
+    show_default=True,
+    metavar="REQUIREMENT",
+    help="What pipx installs in every job.",
+)
+def github(*, write: bool, check: bool, branch: str, install: str) -> None:
+    """Print the project's workflow for GitHub Actions: plan, compile, bases, ship.
+
+    It comes from buildonce.toml, and names no variant: those are in that file alone.
+    """
+    import asyncio
+
+    from buildonce.ci.github import PATH, render_workflow
+    from buildonce.errors import UsageError
+
+    if write and check:
+        raise UsageError("--write and --check exclude each other")
+    text = render_workflow(asyncio.run(_workflow(branch, install)))
+    path = Path(PATH)
+    if check:
+        _check(path, text)
+    elif write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        click.echo(f"wrote {path}", err=True)
+    else:
+        click.echo(text, nl=False)
+
+
+async def _workflow(branch: str, install: str) -> Workflow:
+    """Return what the project's workflow is made from. Raises `UsageError` for a project that has none."""
+    from buildonce.ci.github import Workflow
+    from buildonce.cli.effective import effective_configuration
+    from buildonce.cli.options import Asked
+    from buildonce.errors import UsageError
+    from buildonce.oci import parse_platform
+    from buildonce.project.templates import fill
+    from buildonce.reference import Repository
+    from buildonce.store.opening import parse_store
+
+    nothing: tuple[str, ...] = ()
+    asked = Asked(
+        files=(),
+        context=None,
+        variants=nothing,
+        platforms=nothing,
+        build_args=nothing,
+        build_contexts=nothing,
+        given=nothing,
+        build_platform=None,
+        tags=nothing,
+    )
+    configuration = await effective_configuration(asked, Path())
+    declaration = configuration.declaration
+    if configuration.file is None:
+        raise UsageError("there is no buildonce.toml, which the jobs read", help="write one with `buildonce init`")
+    if not declaration.push:
+        raise UsageError(
+            f"{configuration.file} does not say which repository images go to; jobs share nothing else",
+            help='declare it: push = "ghcr.io/OWNER/NAME"',
+        )
+    targets = (declaration.push, *(variant.push for variant in declaration.variants if variant.push))
+    stores = [parse_store(fill(target, variant="variant")) for target in targets]
+    cache = parse_store(str(declaration.cache))
+    if not isinstance(cache, Repository):
+        raise UsageError(
+            f"the cache is {cache}, which other machines do not have", help="declare a repository as the cache"
+        )
+    hosts = [store.registry for store in (*stores, cache) if isinstance(store, Repository)]
+    platforms = {*declaration.platforms, *(one for variant in declaration.variants for one in variant.platforms)}
+    return Workflow(
+        install=install,
+        registries=tuple(dict.fromkeys(hosts)),
+        cache=str(cache),
+        platforms=tuple(sorted(str(parse_platform(platform)) for platform in platforms)),
+        branch=branch,
+    )
+
+
+def _check(path: Path, text: str) -> None:
+    from buildonce.errors import UsageError
+
+    again = "run `buildonce ci github --write`, and commit what it writes"
+    try:
+        kept = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the workflow `{path}` cannot be read: {error}", help=again) from error
+    if kept == text:
+        click.echo(f"{path} is up to date", err=True)
+        return
+    old, new = kept.splitlines(), text.splitlines()
+    pairs = enumerate(zip([*old, *[""] * len(new)], [*new, *[""] * len(old)], strict=False), 1)
+    number, (was, wanted) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+    raise UsageError(
+        f"{path}:{number} is not what the project wants",
+        notes=(f"it says `{was.strip()}`", f"it should say `{wanted.strip()}`"),
+        help=again,
+    )
