@@ -48,7 +48,7 @@ def all_accounts(planned: Planned) -> tuple[Account, ...]:
 def check_agreement(planned: Planned, file: PlanFile) -> None:
     """Raise `PlanDiffers`, naming what differs, unless a checkout gives the nodes and keys of the plan."""
     here, there = keys_of(planned.plan), _decided_keys(file.nodes)
-    changed = [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]
+    changed = [name for name in sorted({*here, *there}) if not _agrees(name, here, there)]
     if not changed:
         return
     names = ", ".join(f"{kind} {name} {platform}" for kind, name, platform in changed[:_SHOWN])
@@ -69,6 +69,16 @@ def check_agreement(planned: Planned, file: PlanFile) -> None:
         ),
         help="check out the commit that the plan was made from, unchanged, or make the plan again",
     )
+
+
+def _agrees(name: _Name, here: Mapping[_Name, frozenset[str]], there: Mapping[_Name, frozenset[str]]) -> bool:
+    """Say whether the keys of a name are the plan's.
+
+    An image's keys cover all that is shipped. A plan leaves out cores and bases that nothing needs: of these, a
+    checkout may have more.
+    """
+    wanted, found = there.get(name, frozenset()), here.get(name, frozenset())
+    return wanted == found if name[0] == "image" else wanted <= found
 
 
 def _decided_keys(nodes: Iterable[DecidedNode]) -> Mapping[_Name, frozenset[str]]:
