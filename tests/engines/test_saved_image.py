@@ -21,6 +21,7 @@ from buildonce.oci import (
     OCI_LAYER_GZIP,
     Descriptor,
     Index,
+    Platform,
     decode_index,
     decode_manifest,
     digest_of,
@@ -131,7 +132,7 @@ def test_of_several_images_that_for_the_platform_is_written(tmp_path: Path) -> N
     one, two = layout_of(layout, ONE), layout_of(tmp_path / "two", TWO)
     for blob in (tmp_path / "two" / "blobs" / "sha256").iterdir():
         blob.rename(layout / "blobs" / "sha256" / blob.name)
-    platforms = (parse_platform("linux/amd64"), ARM64)
+    platforms = (parse_platform("linux/amd64"), Platform(os="linux", architecture="arm64", variant="v8"))
     listed = tuple(
         Descriptor(media_type=each.media_type, digest=each.digest, size=each.size, platform=platform)
         for each, platform in zip((one, two), platforms, strict=True)

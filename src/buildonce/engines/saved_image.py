@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,8 +18,17 @@ from msgspec import Struct
 from buildonce.assemble.compression import Compression
 from buildonce.engines.layouts import LayoutWriter, blob_path, find_image
 from buildonce.engines.protocol import BuildJob
-from buildonce.errors import EngineFailed, IntegrityError
-from buildonce.oci import INDEX_TYPES, Descriptor, Digest, Manifest, Platform, decode_index, decode_manifest
+from buildonce.errors import EngineFailed, IntegrityError, UsageError
+from buildonce.oci import (
+    INDEX_TYPES,
+    Descriptor,
+    Digest,
+    Manifest,
+    Platform,
+    decode_index,
+    decode_manifest,
+    parse_platform,
+)
 from buildonce.plan.images import LayoutReference
 from buildonce.store.documents import LIMIT, check_digest
 from buildonce.store.streams import open_file
@@ -93,15 +103,23 @@ def write_loadable(given: LayoutReference, platform: Platform, name: str, archiv
 
 
 def _manifest_of(given: LayoutReference, platform: Platform) -> Manifest:
-    """Return an image's manifest, that for ``platform`` if there are several."""
+    """Return an image's manifest: of several that for ``platform``, else the one without a CPU variant."""
     found = find_image(given)
     if found.media_type in INDEX_TYPES:
         listed = decode_index(_document(given, found.digest)).manifests
-        fitting = [one for one in listed if one.platform == platform]
-        if len(fitting) != 1:
+        there = {_spelt(one.platform): one for one in reversed(listed) if one.platform}
+        fitting = [there[name] for name in (str(platform), f"{platform.os}/{platform.architecture}") if name in there]
+        if not fitting:
             raise EngineFailed(f"`{given}` has no image for {platform} to build with")
-        (found,) = fitting
+        found = fitting[0]
     return decode_manifest(_document(given, found.digest))
+
+
+def _spelt(platform: Platform) -> str:
+    """Return a platform as containerd compares it."""
+    with suppress(UsageError):
+        return str(parse_platform(str(platform)))
+    return str(platform)
 
 
 def _document(given: LayoutReference, digest: Digest) -> bytes:
