@@ -46,6 +46,10 @@ class UsageError(Error):
     exit_code = 2
 
 
+class NothingToFill(UsageError):
+    """A field of a template for tags stands for nothing here: there is no such version, or no branch."""
+
+
 class ConfigurationError(UsageError):
     """What a project declares, in a file or in the environment, cannot be; the message says where."""
 

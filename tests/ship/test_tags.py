@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildonce.errors import UsageError
+from buildonce.errors import NothingToFill, UsageError
 from buildonce.project.declaration import Declaration
 from buildonce.project.templates import bare_template
 from buildonce.project.toml import read_toml
@@ -46,6 +46,28 @@ def expand(places: Mapping[str, str], *templates: str, default: str | None = Non
 )
 def test_a_template_gives_a_tag(template: str, tag: str) -> None:
     assert expand_tags([template], {"claude": "r"}, lookup) == {"claude": (tag,)}
+
+
+def on_a_branch(name: str) -> str:
+    if name == "version":
+        raise NothingToFill("no version")
+    return lookup(name)
+
+
+def test_a_template_that_stands_for_nothing_here_gives_way_to_others() -> None:
+    rules = TagRules(
+        templates=("{version}-{variant}", "{branch}-{variant}"), own={"grok": ("{sha}-grok",)}, default="claude"
+    )
+    assert expand_rules(rules, FAMILY, on_a_branch) == {
+        "claude": ("feature-x-claude", "feature-x"),
+        "grok": ("0123456789ab-grok",),
+    }
+
+
+def test_where_no_template_stands_for_anything_the_reason_is_said() -> None:
+    rules = TagRules(templates=("{branch}-{variant}",), own={"grok": ("{version}-grok",)})
+    with pytest.raises(UsageError, match="no version"):
+        expand_rules(rules, FAMILY, on_a_branch)
 
 
 def test_fields_that_are_not_used_are_not_looked_up() -> None:

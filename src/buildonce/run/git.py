@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from buildonce.errors import UsageError
+from buildonce.errors import NothingToFill, UsageError
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
@@ -24,10 +24,10 @@ def commit_id(folder: Path) -> str:
 
 
 def version(folder: Path) -> str:
-    """Return the Git tag of the checked-out commit, without a leading ``v``; raise `UsageError` if it has none."""
+    """Return the Git tag of the checked-out commit, without a leading ``v``; raise `NothingToFill` if it has none."""
     found = find_version(folder)
     if not found:
-        raise UsageError(
+        raise NothingToFill(
             "`{version}` is the Git tag of the commit that is built, and this commit has none",
             help="tag the commit (`git tag v1.2.3`), or use {sha} in the template for tags",
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from buildonce.errors import UsageError
+from buildonce.errors import NothingToFill, UsageError
 from buildonce.run.git import all_tags, commit_id, current_branch, find_version, head, version
 from buildonce.ship.latest import RELEASE, Branch, find_branch, moves_latest
 
@@ -19,7 +19,7 @@ class TagFields:
         self._environment = environment
 
     def look_up(self, name: str) -> str:
-        """Return ``version``, ``sha`` or ``branch`` as a part of a tag. Raises `UsageError` where there is none."""
+        """Return ``version``, ``sha`` or ``branch`` as a part of a tag. Raises `NothingToFill` where there is none."""
         match name:
             case "sha":
                 return commit_id(self._folder)
@@ -41,7 +41,7 @@ class TagFields:
 
     def _branch_tag(self) -> str:
         if self._branch is None:
-            raise UsageError(
+            raise NothingToFill(
                 "`{branch}` is the branch that is built, and no branch is checked out here",
                 notes=("a commit by itself, or a tag, belongs to no branch",),
                 help="check out a branch, or use {sha} or {version} in the template for tags",

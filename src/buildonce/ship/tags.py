@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from buildonce.errors import UsageError
+from buildonce.errors import NothingToFill, UsageError
 from buildonce.project.declaration import Declaration, VariantDeclaration
 from buildonce.project.templates import (
     FIELDS,
@@ -42,20 +42,44 @@ def expand_rules(
 ) -> Mapping[str, tuple[str, ...]]:
     """Return the tags of each variant in ``places``, which has the store that each goes to.
 
-    ``lookup`` gives ``version``, ``sha`` or ``branch``, and is called only for what is used. Raises `UsageError` for an
-    unknown field, a result that is no tag, a template that gives `latest`, a tag that two variants would share, and a
-    `latest` that moves and is nobody's.
+    ``lookup`` gives ``version``, ``sha`` or ``branch``, and is called only for what is used. A template with a field
+    that stands for nothing here (`NothingToFill`) is left out where the variant has another one: a commit of a branch
+    is no version, a version need be on no branch. Raises `UsageError` for an unknown field, a result that is no tag, a
+    template that gives `latest`, a tag that two variants would share, and a `latest` that moves and is nobody's.
     """
     used = {variant: rules.own.get(variant) or rules.templates for variant in places}
     for template in dict.fromkeys(template for templates in used.values() for template in templates):
         check_template(template)
     fields = {name for templates in used.values() for template in templates for name in used_fields(template)}
-    values = {name: lookup(name) for name in FIELDS if name in fields and name != _VARIANT_FIELD}
-    tags = {variant: _tags_of(variant, templates, rules, values) for variant, templates in used.items()}
+    values, absent = _look_up([name for name in FIELDS if name in fields and name != _VARIANT_FIELD], lookup)
+    kept = {variant: _with_values(templates, absent) for variant, templates in used.items()}
+    tags = {variant: _tags_of(variant, templates, rules, values) for variant, templates in kept.items()}
     _check_owners(tags, places)
     if rules.moves_latest and not any(LATEST in ones for ones in tags.values()):
         _check_latest(rules, places)
     return tags
+
+
+def _look_up(
+    names: Sequence[str], lookup: Callable[[str], str]
+) -> tuple[Mapping[str, str], Mapping[str, NothingToFill]]:
+    """Return what fields stand for, and why some stand for nothing."""
+    values: dict[str, str] = {}
+    absent: dict[str, NothingToFill] = {}
+    for name in names:
+        try:
+            values[name] = lookup(name)
+        except NothingToFill as error:
+            absent[name] = error
+    return values, absent
+
+
+def _with_values(templates: tuple[str, ...], absent: Mapping[str, NothingToFill]) -> tuple[str, ...]:
+    """Return the templates whose fields all stand for something. Raises `NothingToFill` if none is left of some."""
+    left = tuple(template for template in templates if not absent.keys() & set(used_fields(template)))
+    if templates and not left:
+        raise next(error for name, error in absent.items() if name in used_fields(templates[0]))
+    return left
 
 
 def _tags_of(variant: str, templates: tuple[str, ...], rules: TagRules, values: Mapping[str, str]) -> tuple[str, ...]:

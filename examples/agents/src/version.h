@@ -1,0 +1,1 @@
+#define BROKER_VERSION "2.3.0"
