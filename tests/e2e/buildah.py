@@ -1,6 +1,7 @@
-"""[io] A Buildah to build with: a current one of Debian's, on other systems the machine's own; with its own settings.
+"""[io] Buildahs to build with, and a Podman: Debian's current ones and an old one, each with its own settings.
 
-A program from a newer Debian wants a newer C library: it is given one, and told where its libraries are.
+A program from another Debian wants another C library: it is given one, and told where its libraries are. On other
+systems they are the machine's own, old and new.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from scripts.testhost import machine, process
@@ -21,8 +23,9 @@ from scripts.testhost.folders import locate
 from scripts.testhost.standin_host import Worlds
 from tests.e2e.harness import Host
 
-_SUITE = "sid"
-_PROGRAMS = ("buildah", "netavark", "newuidmap", "newgidmap", "patchelf")
+_CURRENT = "sid"
+_LINKED = ("buildah", "podman", "conmon", "crun", "netavark")
+_PROGRAMS = (*_LINKED, "newuidmap", "newgidmap", "patchelf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +42,24 @@ def set_up(host: Host, folder: Path) -> Installed:
     return _configured(host, folder, find_programs())
 
 
-def _configured(host: Host, folder: Path, tools: Path) -> Installed:
+def set_up_podman(host: Host, folder: Path) -> Installed:
+    """Return a Podman likewise."""
+    return _configured(host, folder, find_programs(), program="podman")
+
+
+def set_up_old(host: Host, folder: Path) -> Installed:
+    """Return the Buildah of the machine's own Debian likewise; Debian 12 has the oldest that is supported."""
+    return _configured(host, folder, find_programs(own=True))
+
+
+def _configured(host: Host, folder: Path, tools: Path, program: str = "buildah") -> Installed:
     settings = folder / "settings"
     (settings / ".config" / "containers").mkdir(parents=True)
     (settings / "run").mkdir(mode=0o700)
     policy = {"default": [{"type": "insecureAcceptAnything"}]}
     (settings / ".config" / "containers" / "policy.json").write_text(json.dumps(policy))
     (settings / "registries.conf").write_text(_registries(host.registry))
-    helpers = f'[engine]\nhelper_binaries_dir = ["{tools}"]\n' if (tools / "netavark").exists() else ""
-    (settings / "containers.conf").write_text(_limits() + helpers)
+    (settings / "containers.conf").write_text(_limits() + _helpers(tools))
     storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
     (settings / "storage.conf").write_text(storage)
     own = {
@@ -57,10 +69,10 @@ def _configured(host: Host, folder: Path, tools: Path) -> Installed:
         "CONTAINERS_REGISTRIES_CONF": str(settings / "registries.conf"),
         "CONTAINERS_STORAGE_CONF": str(settings / "storage.conf"),
         "BUILDAH_ISOLATION": "chroot",
-        "BUILDONCE_ENGINE": "buildah",
+        "BUILDONCE_ENGINE": program,
         "PATH": os.pathsep.join((str(tools), host.environment["PATH"])),
     }
-    return Installed(program=tools / "buildah", folder=folder, environment={**host.environment, **own})
+    return Installed(program=tools / program, folder=folder, environment={**host.environment, **own})
 
 
 def set_up_rootless(host: Host, folder: Path) -> Installed:
@@ -82,8 +94,8 @@ def set_up_rootless(host: Host, folder: Path) -> Installed:
     wrapper.write_text(_WRAPPER.format(folder=folder, number=_NUMBER, program=installed.program))
     wrapper.chmod(0o755)
     subprocess.run(["chown", "-R", f"{_NUMBER}:{_NUMBER}", home], check=True)
-    of_root = ("CONTAINERS_STORAGE_CONF", "DOCKER_CONFIG")
-    environment = {name: value for name, value in installed.environment.items() if name not in of_root}
+    environment = {**installed.environment, "DOCKER_CONFIG": home}
+    del environment["CONTAINERS_STORAGE_CONF"]
     path = os.pathsep.join((str(wrapper.parent), environment["PATH"]))
     return replace(installed, program=wrapper, environment={**environment, "PATH": path})
 
@@ -92,8 +104,14 @@ _USER, _NUMBER = "builder", 34567
 _WRAPPER = """\
 #!/bin/sh
 # What is to be read and written was made by root: hand it over, and become somebody else.
+hand_over() {{
+  place=$(dirname "$1")
+  chown -R {number} "$place"
+  while [ "$place" != / ]; do case $place in {folder}*) chmod a+x "$place" ;; esac; place=$(dirname "$place"); done
+}}
 for word; do
-  case $before in --file | --iidfile | --authfile) chown -R {number} "$(dirname "$word")" ;; esac
+  case $before in --file | --iidfile | --authfile) hand_over "$word" ;; esac
+  case $word in dir:* | type=tar,dest=*) hand_over "/${{word#*/}}" ;; esac
   before=$word
 done
 [ "$INSIDE" ] || INSIDE=1 exec unshare --mount "$0" "$@"
@@ -119,32 +137,45 @@ def _registries(registry: str) -> str:
 
 
 def _limits() -> str:
-    """Return the limits that this process has: Buildah would raise them, which not every root may."""
-    names = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    limits = [f'"{name}={{0}}:{{0}}"'.format(resource.getrlimit(number)[0]) for name, number in names.items()]
-    return f"[containers]\ndefault_ulimits = [{', '.join(limits)}]\n"
+    """Return limits that this process has, and an old Buildah itself: to raise them is not allowed to every root."""
+    files, processes = (resource.getrlimit(number)[0] for number in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC))
+    processes = min(processes, int(Path("/proc/sys/kernel/pid_max").read_text()))
+    return f'[containers]\ndefault_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
 
 
-def find_programs() -> Path:
-    """Return a folder with Buildah and what it calls."""
-    if not machine.debian_codename():
-        own = shutil.which("buildah")
-        assert own, "there is no buildah on this machine"
-        return Path(own).parent
+def _helpers(tools: Path) -> str:
+    """Return where Podman finds what it calls; where it is the machine's own, it knows."""
+    if not (tools / "netavark").exists():
+        return ""
+    called = f'helper_binaries_dir = ["{tools}"]\nconmon_path = ["{tools}/conmon"]\nruntime = "crun"\n'
+    return f'[engine]\n{called}[engine.runtimes]\ncrun = ["{tools}/crun"]\n'
+
+
+def find_programs(*, own: bool = False) -> Path:
+    """Return a folder with Buildah and what it calls; a current one, or that of the machine's ``own`` Debian."""
+    codename = machine.debian_codename()
+    if not codename:
+        found = shutil.which("buildah")
+        assert found, "there is no buildah on this machine"
+        return Path(found).parent
+    suite = codename if own else _CURRENT
+    packages = ("buildah",) if own else ("buildah", "podman", "conmon", "crun", "netavark")
     context = Context(folders=locate(os.environ, Path.home()), runner=process.run, say=lambda _: None)
-    target = context.folders.tools / f"buildah-{_SUITE}"
+    target = context.folders.tools / f"containers-{suite}"
     if not target.exists():
         with exclusive(context):
-            empty_scratch(context.folders)
-            complete(target, lambda folder: _install(Worlds(context), folder, target), context.folders)
+            if not target.exists():
+                empty_scratch(context.folders)
+                install = partial(_install, Worlds(context), suite, packages, target)
+                complete(target, install, context.folders)
     return target
 
 
-def _install(worlds: Worlds, folder: Path, target: Path) -> None:
+def _install(worlds: Worlds, suite: str, names: tuple[str, ...], target: Path, folder: Path) -> None:
     (folder / "lib").mkdir(parents=True)
-    newer = worlds.open(_SUITE, machine.architecture())
+    world = worlds.open(suite, machine.architecture())
     own = worlds.open(machine.debian_codename(), machine.architecture())
-    packages = [*_libraries(newer), *newer.fetch_only(("buildah", "netavark"))]
+    packages = [*_libraries(world, names), *world.fetch_only(names)]
     for package in (*packages, *own.fetch_only(("uidmap", "patchelf"))):
         _unpack(package, folder)
     _patch(folder, target)
@@ -153,13 +184,13 @@ def _install(worlds: Worlds, folder: Path, target: Path) -> None:
 def _patch(folder: Path, target: Path) -> None:
     """Have the programs in ``folder``, which will be at ``target``, take the libraries beside them."""
     (loader,) = (path.name for path in (folder / "lib").glob("ld-linux-*.so.*"))
-    for name in ("buildah", "netavark"):
+    for name in filter(lambda name: (folder / name).exists(), _LINKED):
         options = ("--set-interpreter", target / "lib" / loader, "--force-rpath", "--set-rpath", target / "lib")
         subprocess.run([str(word) for word in (folder / "patchelf", *options, folder / name)], check=True)
 
 
-def _libraries(world: World) -> list[Path]:
-    needed = [path for path in world.fetch(("buildah",)) if path.name.startswith("lib")]
+def _libraries(world: World, names: tuple[str, ...]) -> list[Path]:
+    needed = [path for path in world.fetch(names) if path.name.startswith("lib")]
     return [*needed, *world.fetch_only(("libc6", _subid(needed)))]
 
 

@@ -41,6 +41,8 @@ Copying config sha256:a23c377758b9
 Writing manifest to image destination
 [1/2] STEP 2/3: ARG WHAT=a
 --> 52d2a0a1b3f8
+time="2026-11-30T17:13:01Z" level=warning msg="Using cgroups-v1 which is deprecated"
+=time="2026-11-30T17:13:01Z" level=error msg="something"
 =[1/2] STEP 3/3: RUN make
 =compiling 1
 =[2/2] STEP 2/2: copy --from=builder /a /a

@@ -150,7 +150,10 @@ class Buildah:
         return Built(layout=job.output, manifest=manifest, seconds=time.monotonic() - started)
 
     async def export(self, job: BuildJob) -> Exported:
-        """Build the job's target for its files."""
+        """Build the job's target for its files.
+
+        Buildah forgets those of a COPY with ``--link`` that is the last instruction; no core ends in one.
+        """
         archive = job.output / "files.tar"
         with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
             started = time.monotonic()

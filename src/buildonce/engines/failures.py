@@ -29,13 +29,14 @@ def build_failed(
 ) -> EngineFailed:
     """Return the error for a build that ended with this status; ``command`` repeats it, where one can."""
     said = "".join(f"\n  | {line}" for line in last.lines)
+    stage = f"stage `{job.stage or job.target}`" if job.stage or job.target else "the last stage"
     heading = "; its last lines were:" if said else " and said nothing"
     return EngineFailed(
         f"{name} failed ({job.activity.value} {job.node}, exit status {status}){heading}{said}",
         lines=last.lines,
         place=_place(job, last.lines),
         notes=(
-            f"stage `{job.stage or job.target}` of {job.path} for {job.platform}, context {job.context}",
+            f"{stage} of {job.path} for {job.platform}, context {job.context}",
             *notes,
             *((f"to run it alone: {command}",) if command else ()),
         ),

@@ -20,6 +20,7 @@ _BUILDAH_STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP \d+/\d+: (?:RUN|COPY|ADD)\b",
 _BUILDAH_DETAIL = re.compile(
     r"(?:\[\d+/\d+\] )?(?:STEP \d+/\d+: |COMMIT\b|-->)|[0-9a-f]{64}$"
     r"|Trying to pull |Getting image source signatures|Copying (?:blob|config) |Writing manifest |Storing signatures"
+    r'|time="[^"]*" level=warning '
 )
 
 
