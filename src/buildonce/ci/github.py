@@ -33,6 +33,11 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
 ENVIRONMENT = "registries"
 """The environment of the repository that has the logins of registries other than GitHub's own."""
 
+INSTALL = "Install buildonce"
+LOGIN = "Log in to "
+ENGINE = "Start the engine"
+"""Names of steps, the second one's beginning: what a trial on one machine does in another way."""
+
 _INDENT = "  "
 _FOLDER = '"$RUNNER_TEMP/buildonce"'
 """Outside of the checkout: nothing of it gets into a build context."""
@@ -257,7 +262,7 @@ def _beginning(workflow: Workflow, *, history: bool = False, is_fork: bool = Fal
             "    persist-credentials: false",
             *(["    fetch-depth: 0 # tags of images may name the commit's Git tag"] if history else []),
         ],
-        _step("Install buildonce", run=['pipx install "$BUILDONCE"']),
+        _step(INSTALL, run=['pipx install "$BUILDONCE"']),
         *(_login(registry) for registry in workflow.registries if not is_fork or registry == GITHUB_REGISTRY),
     ]
 
@@ -280,7 +285,7 @@ def _login(registry: str) -> list[str]:
         stem = secret_stem(registry)
         user, password = f"${{{{ secrets.{stem}_USER }}}}", f"${{{{ secrets.{stem}_TOKEN }}}}"
     return _step(
-        f"Log in to {registry}",
+        f"{LOGIN}{registry}",
         env={"REGISTRY": _quoted(registry), "LOGIN": user, "TOKEN": password},
         run=['printf %s "$TOKEN" | docker login "$REGISTRY" --username "$LOGIN" --password-stdin'],
     )
@@ -317,7 +322,7 @@ def _engine(platforms: Iterable[str], condition: str, wanted: str) -> list[list[
         "  with:",
         f"    platforms: {wanted}",
     ]
-    create = _step("Start the engine", run=["docker buildx create --driver docker-container --use --bootstrap"])
+    create = _step(ENGINE, run=["docker buildx create --driver docker-container --use --bootstrap"])
     return [emulator, create] if emulated(platforms) else [create]
 
 

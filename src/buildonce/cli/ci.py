@@ -10,7 +10,10 @@ import click
 from buildonce import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from buildonce.ci.github import Workflow
+    from buildonce.ci.trials import JobRun
 
 
 @click.group()
@@ -53,7 +56,68 @@ def github(*, write: bool, check: bool, branch: str, install: str) -> None:
         click.echo(text, nl=False)
 
 
-async def _workflow(branch: str, install: str) -> Workflow:
+@ci.command()
+@click.option(
+    "--event",
+    type=click.Choice(["pull_request", "fork", "push", "workflow_dispatch"]),
+    default="pull_request",
+    show_default=True,
+    help="What sets the workflow off; `fork` is a pull request from a fork. A pull request moves no tag.",
+)
+@click.option("--variants", default="", metavar="NAMES", help="The input `variants`, with --event workflow_dispatch.")
+@click.option("--tag", default="", metavar="TEMPLATE", help="The input `tag`, with --event workflow_dispatch.")
+@click.option("--push", default="", metavar="REPOSITORY", help="Ship there instead of where the project says.")
+@click.option("--own-engine", is_flag=True, help="Start an engine for each job that wants one, as the workflow does.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep what the jobs did in a new folder: checkouts, logs, artifacts.",
+)
+def local(*, event: str, variants: str, tag: str, push: str, own_engine: bool, keep: Path | None) -> int:
+    """Try the project's workflow for GitHub Actions on this machine: its own jobs, one after the other.
+
+    Each has a checkout, a home and Docker settings of its own. They share artifacts and the registry, as they do there.
+    """
+    import asyncio
+    import tempfile
+    from contextlib import nullcontext
+
+    from buildonce.ci.github import render_workflow
+    from buildonce.ci.trials import Event, Trial
+    from buildonce.errors import UsageError
+
+    if keep is not None and keep.exists():
+        raise UsageError(f"there is a `{keep}` already", help="name a folder that is not there yet with --keep")
+    text = render_workflow(asyncio.run(_workflow("main", f"buildonce=={__version__}", push)))
+    said = Event(
+        name="pull_request" if event == "fork" else event,
+        is_fork=event == "fork",
+        inputs={"variants": variants, "tag": tag},
+    )
+    place = nullcontext(str(keep)) if keep else tempfile.TemporaryDirectory(prefix="buildonce-ci-")
+    with place as folder:
+        trial = Trial(
+            project=Path(),
+            folder=Path(folder).resolve(),
+            event=said,
+            say=lambda line: click.echo(line, err=True),
+            push=push,
+            own_engine=own_engine,
+        )
+        runs = trial.run(text)
+    click.echo(_table(runs))
+    return int(any(run.result == "failure" for run in runs))
+
+
+def _table(runs: Sequence[JobRun]) -> str:
+    from buildonce.report.tables import render_table
+
+    rows = [(run.job, run.title, run.result, f"{run.seconds:.1f} s" if run.seconds else "") for run in runs]
+    return render_table(("JOB", "TITLE", "RESULT", "TIME"), rows)
+
+
+async def _workflow(branch: str, install: str, push: str = "") -> Workflow:
     """Return what the project's workflow is made from. Raises `UsageError` for a project that has none."""
     from buildonce.ci.github import Workflow
     from buildonce.cli.effective import effective_configuration
@@ -75,6 +139,7 @@ async def _workflow(branch: str, install: str) -> Workflow:
         given=nothing,
         build_platform=None,
         tags=nothing,
+        push=push or None,
     )
     configuration = await effective_configuration(asked, Path())
     declaration = configuration.declaration
