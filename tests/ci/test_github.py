@@ -28,6 +28,14 @@ WORKFLOWS = {
         cache="quay.io/acme/family-cache",
         platforms=("linux/amd64",),
     ),
+    "what builds are handed": Workflow(
+        install="buildonce==1.0",
+        registries=("ghcr.io",),
+        cache="ghcr.io/acme/family-cache",
+        platforms=("linux/amd64",),
+        variables=("NPM_TOKEN", "OTHER"),
+        has_github_cache=True,
+    ),
     "emulated platforms": Workflow(
         install="buildonce==1.0",
         registries=("ghcr.io",),
@@ -205,3 +213,12 @@ def test_each_registry_has_a_login_of_its_own_in_an_environment_of_its_own() -> 
         "quay.io": "${{ secrets.QUAY_IO_TOKEN }}",
     }
     assert not [job for job in load(WORKFLOWS["github's registry"])["jobs"].values() if "environment" in job]
+
+
+def test_secrets_of_builds_go_to_the_jobs_that_build_alone() -> None:
+    handed = WORKFLOWS["what builds are handed"]
+    with_token = {name for name, step in steps(handed) if "NPM_TOKEN" in step.get("env", {})}
+    assert with_token == {"compile", "bases"}
+    assert all("NPM_TOKEN" not in step.get("run", "") for _, step in steps(handed))
+    with_cache = {name for name, step in steps(handed) if "github-script" in step.get("uses", "")}
+    assert with_cache == {"compile"}

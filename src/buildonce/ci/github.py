@@ -26,12 +26,13 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
     "actions/upload-artifact": ("bbbca2ddaa5d8feaa63e36b76fdaad77386f024f", "v7.0.0"),
     "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
+    "actions/github-script": ("ed597411d8f924073f98dfc5c65a23a2325f34cd", "v8.0.0"),
     "docker/setup-qemu-action": ("96fe6ef7f33517b61c61be40b68a1882f3264fb8", "v4.2.0"),
 }
 """The commits of the actions' versions, as their repositories have them."""
 
 ENVIRONMENT = "registries"
-"""The environment of the repository that has the logins of registries other than GitHub's own."""
+"""The repository's environment that has the logins of registries other than GitHub's own, and secrets of builds."""
 
 INSTALL = "Install buildonce"
 LOGIN = "Log in to "
@@ -50,7 +51,8 @@ class Workflow(Struct, frozen=True, kw_only=True):
     """What a workflow is made from.
 
     ``install`` is what pipx installs. ``registries`` are the hosts that images and cache are in, ``cache`` where it is.
-    ``platforms`` are all that the project has; ``branch`` is the one whose pushes ship.
+    ``platforms`` are all that the project has; ``branch`` is the one whose pushes ship. ``variables`` are those that
+    builds have their secrets from; ``has_github_cache`` says that the engine's own cache is GitHub's.
     """
 
     install: str
@@ -58,6 +60,8 @@ class Workflow(Struct, frozen=True, kw_only=True):
     cache: str
     platforms: tuple[str, ...]
     branch: str = "main"
+    variables: tuple[str, ...] = ()
+    has_github_cache: bool = False
 
 
 def render_workflow(workflow: Workflow) -> str:
@@ -154,10 +158,11 @@ def _make_job(workflow: Workflow, kind: str) -> list[str]:
     else:
         needs = "[plan, compile]"
         wanted = f"${{{{ !cancelled() && needs.plan.outputs.has-bases == 'true' && {_ended('compile')} }}}}"
-    env = {"JOB": "${{ matrix.job }}"}
+    env = {"JOB": "${{ matrix.job }}", **{name: f"${{{{ secrets.{name} }}}}" for name in workflow.variables}}
     steps = [
         *_beginning(workflow),
         *_downloads(made=kind != "compile"),
+        *([_github_cache()] if workflow.has_github_cache and kind == "compile" else []),
         *_engine(workflow.platforms, "matrix.emulate != ''", "${{ matrix.emulate }}"),
         _step("Make", env=env, run=[f'buildonce make {_FOLDER}/plan.json "$JOB" --made {_FOLDER}/made']),
         _upload("buildonce-made-${{ needs.plan.outputs.plan }}-${{ matrix.job }}", "made/${{ matrix.job }}.json"),
@@ -172,7 +177,7 @@ def _make_job(workflow: Workflow, kind: str) -> list[str]:
             "  fail-fast: false",
             f"  matrix: ${{{{ fromJSON(needs.plan.outputs.{kind}) }}}}",
             "runs-on: ${{ matrix.runner }}",
-            *_environment(workflow),
+            *_environment(workflow, builds=True),
             "timeout-minutes: 350",
             *_permissions("write # what is made goes to the cache"),
         ],
@@ -272,9 +277,9 @@ def secret_stem(registry: str) -> str:
     return re.sub(r"[^A-Z0-9]+", "_", registry.upper()).strip("_")
 
 
-def _environment(workflow: Workflow) -> list[str]:
+def _environment(workflow: Workflow, *, builds: bool = False) -> list[str]:
     """Return the line that names the environment whose secrets a job sees, where it needs any."""
-    needs = any(registry != GITHUB_REGISTRY for registry in workflow.registries)
+    needs = any(registry != GITHUB_REGISTRY for registry in workflow.registries) or (builds and workflow.variables)
     return [f"environment: {ENVIRONMENT}"] if needs else []
 
 
@@ -289,6 +294,18 @@ def _login(registry: str) -> list[str]:
         env={"REGISTRY": _quoted(registry), "LOGIN": user, "TOKEN": password},
         run=['printf %s "$TOKEN" | docker login "$REGISTRY" --username "$LOGIN" --password-stdin'],
     )
+
+
+def _github_cache() -> list[str]:
+    """Return the step that lets scripts know what leads to GitHub's cache, which only actions know."""
+    return [
+        *_uses("Say where GitHub's cache is", "actions/github-script"),
+        "  with:",
+        "    script: |",
+        "      for (const name of ['ACTIONS_CACHE_SERVICE_V2', 'ACTIONS_RESULTS_URL', 'ACTIONS_RUNTIME_TOKEN']) {",
+        "        core.exportVariable(name, process.env[name] || '');",
+        "      }",
+    ]
 
 
 def _downloads(*, made: bool) -> list[list[str]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from buildonce.ci.github import Workflow
     from buildonce.ci.trials import JobRun
+    from buildonce.project.declaration import Declaration
 
 
 @click.group()
@@ -158,6 +159,8 @@ async def _workflow(branch: str, install: str, push: str = "") -> Workflow:
             f"the cache is {cache}, which other machines do not have", help="declare a repository as the cache"
         )
     hosts = [store.registry for store in (*stores, cache) if isinstance(store, Repository)]
+    builds = (declaration.build, *(variant.build for variant in declaration.variants))
+    caches = [cache for build in builds for cache in (*build.options.cache_from, *build.options.cache_to)]
     platforms = {*declaration.platforms, *(one for variant in declaration.variants for one in variant.platforms)}
     return Workflow(
         install=install,
@@ -165,7 +168,18 @@ async def _workflow(branch: str, install: str, push: str = "") -> Workflow:
         cache=str(cache),
         platforms=tuple(sorted(str(parse_platform(platform)) for platform in platforms)),
         branch=branch,
+        variables=_secret_variables(declaration),
+        has_github_cache=any("type=gha" in cache for cache in caches),
     )
+
+
+def _secret_variables(declaration: Declaration) -> tuple[str, ...]:
+    """Return the variables that builds have their secrets from."""
+    from buildonce.build_options import parse_secret
+
+    builds = (declaration.build, *(variant.build for variant in declaration.variants))
+    secrets = [parse_secret(text, {}) for build in builds for text in build.options.secrets]
+    return tuple(dict.fromkeys(secret.variable for secret in secrets if secret.variable))
 
 
 def _check(path: Path, text: str) -> None:
