@@ -300,34 +300,33 @@ WRONG_FILES: Mapping[str, tuple[Json | str, str]] = {
         {**variables(A="${B}", B="${A}"), **default(target="${A}")},
         "the variable `A` depends on itself: A -> B -> A\n  = note: docker-bake.json, target.default.target",
     ),
-    "a function call": (
-        default(target='${upper("a")}'),
+    "a function that is none": (
+        default(target='${uper("a")}'),
         (
-            '`${upper("a")}` is more than the name of a variable, and is not read without buildx\n'
-            "  = note: docker-bake.json, target.default.target\n"
-            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+            '`uper("a")`: the function `uper` is not known without buildx\n'
+            "  = note: docker-bake.json, target.default.target\nhelp: did you mean `upper`?"
         ),
     ),
     "a directive": (
         default(target="%{if x}a%{endif}"),
         (
-            "`%{if x}a%{endif}` is more than the name of a variable, and is not read without buildx\n"
+            "a template directive is not read without buildx: `%{if x}a%{endif}`\n"
             "  = note: docker-bake.json, target.default.target\n"
-            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+            "help: install Docker's buildx, which resolves every bake file, if this is right"
         ),
     ),
     "a key of another target": (
         default(target="${target.a.target}"),
         (
-            "`${target.a.target}` is more than the name of a variable, and is not read without buildx\n"
+            "`target`: values of another target are not read without buildx\n"
             "  = note: docker-bake.json, target.default.target\n"
             "help: install Docker's buildx, which resolves every bake file; or write the value out"
         ),
     ),
-    "a function": (
-        {"function": {"f": {"params": [], "result": "x"}}, **default()},
+    "a function with too few arguments": (
+        {"function": {"f": {"params": ["a"], "result": "${a}"}}, **default(target="${f()}")},
         (
-            "a function is not read without buildx\n  = note: docker-bake.json, function.f\n"
+            "`f()`: the function `f` takes 1 arguments, and gets 0\n  = note: docker-bake.json, target.default.target\n"
             "help: install Docker's buildx, which resolves every bake file; or write the value out"
         ),
     ),
@@ -344,7 +343,10 @@ WRONG_FILES: Mapping[str, tuple[Json | str, str]] = {
     ),
     "a missing attribute": (
         {**variables(O={"a": "1"}), **default(target="${O.b}")},
-        "`${O.b}`: there is no `b` in it\n  = note: docker-bake.json, target.default.target",
+        (
+            "`O.b`: there is no `b` in it\n  = note: docker-bake.json, target.default.target\n"
+            "help: install Docker's buildx, which resolves every bake file; or write the value out"
+        ),
     ),
     "a text for a list": (
         default(tags="r.io/a:1"),
@@ -594,10 +596,10 @@ async def test_without_buildx_json_files_are_resolved_in_bakes_order(tmp_path: P
         ({}, [], {}, "there is no bake file in F\nhelp: bake files are called docker-bake.json, docker-bake.hcl, "),
         ({}, ["x.json"], {}, "there is no bake file F/x.json"),
         (
-            {"docker-bake.hcl": ""},
+            {"docker-bake.hcl": "target x {\n  a = timestamp(\n}"},
             [],
             {},
-            "docker-bake.hcl is not JSON, and there is no buildx that could read it\n",
+            "docker-bake.hcl:3:1: a name or a value is expected here: `}`\nhelp: install Docker's buildx",
         ),
         ({"docker-bake.json": "{"}, [], {}, "docker-bake.json is not JSON: "),
         (

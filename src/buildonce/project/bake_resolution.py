@@ -1,7 +1,6 @@
-"""JSON bake files resolved as ``docker buildx bake --print`` resolves them: variables, matrices, groups, inheritance.
+"""Bake files resolved as ``docker buildx bake --print`` resolves them: variables, matrices, groups, inheritance.
 
-The rules are those of docker/buildx (bake/bake.go, bake/hclparser); what needs HCL's expressions is an error. Only
-what the wanted targets need is looked at.
+The rules are those of docker/buildx (bake/bake.go, bake/hclparser). Only what the wanted targets need is looked at.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ from msgspec import Struct
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
 from buildonce.project.bake_keys import APPENDED, EXPRESSED, MERGED, NOT_YET, PASSED_OVER, RESOLVED_ONLY
-from buildonce.project.bake_templates import NEEDS_BUILDX, Lookup, as_text, fill
+from buildonce.project.bake_templates import fill
 from buildonce.project.bake_variables import Variables
 from buildonce.project.findings import Budget, Findings, TooMuch
+from buildonce.project.hcl_evaluation import Inner, Scope
+from buildonce.project.hcl_values import as_text
 from buildonce.project.links import linked_name, unknown_link
 from buildonce.project.values import Value, kind
 
@@ -84,14 +85,14 @@ class _Resolution:
         self._done: dict[str, Body] = {}
         declared: dict[str, Body] = {}
         assigned: dict[str, Value] = {}
+        functions: dict[str, Body] = {}
         tops = [top for document in documents for top in self._bodies((), document)]
         for top in tops:
             declared |= dict(self._labelled(top, "variable"))
             self._groups |= dict(self._labelled(top, "group"))
             assigned |= {key: value for key, value in top.items() if key not in _BLOCKS and key != "//"}
-            for name, _ in self._labelled(top, "function"):
-                findings.add(("function", name), "a function is not read without buildx", NEEDS_BUILDX)
-        self._variables = Variables(declared, assigned, environment, self._budget)
+            functions |= dict(self._labelled(top, "function"))
+        self._variables = Variables(declared, assigned, environment, self._budget, functions)
         for top in tops:
             for label, body in self._labelled(top, "target"):
                 with findings.at(("target", label)):
@@ -172,7 +173,7 @@ class _Resolution:
                 raise UsageError("it has a `name`, which only a target with a `matrix` has")
             yield label, {}
             return
-        matrix = fill(body["matrix"], self._variables.look_up, self._budget)
+        matrix = fill(body["matrix"], self._variables, self._budget)
         if not isinstance(matrix, Mapping):
             raise UsageError("its `matrix` is no mapping")
         for values in product(*(_axis(key, axis) for key, axis in matrix.items())):
@@ -181,8 +182,8 @@ class _Resolution:
             _check_name(name)
             yield name, scope
 
-    def _in(self, scope: Body) -> Lookup:
-        return lambda name: scope[name] if name in scope else self._variables.look_up(name)
+    def _in(self, scope: Body) -> Scope:
+        return Inner(scope, self._variables)
 
     def _expand(self, name: str, inside: tuple[str, ...], found: dict[str, None]) -> None:
         if name in self._expanded:
@@ -212,7 +213,7 @@ class _Resolution:
     def _group(self, name: str) -> Sequence[str]:
         found: list[str] = []
         with self._findings.at(("group", name, "targets")):
-            found += _texts(fill(self._groups[name].get("targets"), self._variables.look_up, self._budget)) or ()
+            found += _texts(fill(self._groups[name].get("targets"), self._variables, self._budget)) or ()
         return found
 
     def _inherited(self, name: str, inside: tuple[str, ...]) -> Body:

@@ -1,61 +1,45 @@
-"""The strings of JSON bake files: HCL templates, of which variables in ``${...}`` are read.
+"""Values of bake files, filled in: the expressions of HCL, and the strings of JSON, which are templates of HCL's.
 
-A string that is one ``${...}`` has the value's own type (hcl/v2, json/spec.md). Functions, operators and directives
-(``%{if ...}``) are HCL's whole language: they need buildx.
+A string that is one ``${...}`` has the value's own type (hcl/v2, json/spec.md).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 
-from buildonce.errors import UsageError
 from buildonce.project.findings import Budget
-from buildonce.project.values import Value, kind, number_text
-
-Lookup = Callable[[str], Value]
-"""Gives the value of a variable; raises `UsageError` when there is none."""
-
-NEEDS_BUILDX = "install Docker's buildx, which resolves every bake file; or write the value out"
+from buildonce.project.hcl_evaluation import Scope, evaluate
+from buildonce.project.hcl_parsing import parse_template
+from buildonce.project.hcl_syntax import Expression
+from buildonce.project.hcl_values import as_text
+from buildonce.project.values import Value
 
 _OPENING = re.compile(r"\$\$\{|%%\{|\$\{|%\{")
-_HOLE = re.compile(r"\$\{\s*([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*)\s*\}")
+_HOLE = re.compile(r"\$\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}")
 _VALUE = 64
 """What a value costs beside its characters, so that the whole budget is a second or two."""
 
-_KEYWORDS = ("true", "false", "null")
-_BLOCKS = ("target", "group")
+_CONSTANTS = ("true", "false", "null")
 
 
-def fill(value: Value, lookup: Lookup, budget: Budget) -> Value:
+def fill(value: Value, scope: Scope, budget: Budget) -> Value:
     """Return a value with the templates in its strings and keys filled in. Raises `UsageError`."""
     budget.spend(_VALUE)
     match value:
+        case Expression():
+            return evaluate(value, scope, budget)
         case str():
-            return _fill_text(value, lookup, budget)
+            return _fill_text(value, scope, budget)
         case Mapping():
-            return {as_text(_fill_text(key, lookup, budget)): fill(one, lookup, budget) for key, one in value.items()}
+            return {as_text(_fill_text(key, scope, budget)): fill(one, scope, budget) for key, one in value.items()}
         case Sequence():
-            return [fill(one, lookup, budget) for one in value]
+            return [fill(one, scope, budget) for one in value]
         case _:
             return value
 
 
-def as_text(value: Value) -> str:
-    """Return a value as HCL turns it into a string; raise `UsageError` for null, lists and mappings."""
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case Decimal():
-            return number_text(value)
-        case _:
-            raise UsageError(f"{kind(value)} stands where a text is needed")
-
-
-def _fill_text(text: str, lookup: Lookup, budget: Budget) -> Value:
+def _fill_text(text: str, scope: Scope, budget: Budget) -> Value:
     parts: list[str] = []
     position = 0
     while opening := _OPENING.search(text, position):
@@ -65,9 +49,9 @@ def _fill_text(text: str, lookup: Lookup, budget: Budget) -> Value:
             position = opening.end()
             continue
         hole = _HOLE.match(text, opening.start())
-        if hole is None:
-            raise _too_rich(text[opening.start() :])
-        value = _look_up(hole.group(1), lookup)
+        if hole is None or hole.group(1) in _CONSTANTS:
+            return evaluate(parse_template(text), scope, budget)
+        value = scope.look_up(hole.group(1))
         if hole.group() == text:
             return value
         parts.append(as_text(value))
@@ -75,22 +59,3 @@ def _fill_text(text: str, lookup: Lookup, budget: Budget) -> Value:
         position = hole.end()
     parts.append(text[position:])
     return "".join(parts)
-
-
-def _look_up(name: str, lookup: Lookup) -> Value:
-    first, *attributes = name.split(".")
-    if first in _KEYWORDS or (first in _BLOCKS and attributes):
-        raise _too_rich(f"${{{name}}}")
-    value = lookup(first)
-    for attribute in attributes:
-        if not isinstance(value, Mapping) or attribute not in value:
-            raise UsageError(f"`${{{name}}}`: there is no `{attribute}` in it")
-        value = value[attribute]
-    return value
-
-
-def _too_rich(text: str) -> UsageError:
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
-    return UsageError(
-        f"`{shown}` is more than the name of a variable, and is not read without buildx", help=NEEDS_BUILDX
-    )

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from buildonce.errors import ConfigurationError, UsageError
+from buildonce.project.hcl_syntax import Expression
 
-Value = None | bool | Decimal | float | str | Sequence["Value"] | Mapping[str, "Value"]
+Value = None | bool | Decimal | float | str | Expression | Sequence["Value"] | Mapping[str, "Value"]
+"""What a document says; an expression, which only HCL has, until it is evaluated."""
 
 LONGEST_DOCUMENT = 4 << 20
 DEEPEST = 64
@@ -55,6 +57,8 @@ def kind(value: Value) -> str:
             return "a text"
         case Mapping():
             return "a mapping"
+        case Expression():
+            return "an expression"
         case _:
             return "a list"
 

@@ -1,4 +1,4 @@
-"""[io] Bake files on disk: found, and resolved by buildx, or by ourselves where there is none and JSON suffices."""
+"""[io] Bake files on disk: found, and resolved by buildx, or by ourselves where there is none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from buildonce.errors import ConfigurationError
 from buildonce.project.bake import PRINTED, declare_bake, read_bake
 from buildonce.project.bake_resolution import resolve_bake
 from buildonce.project.declaration import Declaration
+from buildonce.project.hcl_documents import read_hcl
 from buildonce.project.json_documents import read_json
 from buildonce.project.values import LONGEST_DOCUMENT, Value
 
@@ -37,7 +38,7 @@ async def load_bake(
 
     ``files`` are relative to the folder; where none is named, they are those that `docker buildx bake` reads there,
     Compose files among them. ``targets`` are groups and targets; none means the group ``default``. buildx resolves the
-    files, with the variables of ``environment``. Without it, JSON files are resolved directly. Raises
+    files, with the variables of ``environment``. Without it, they are resolved here. Raises
     `ConfigurationError`.
     """
     paths = tuple(folder / path for path in files)
@@ -126,14 +127,9 @@ def _resolve(files: Sequence[Path], targets: Sequence[str], environment: Mapping
 
 
 def _read(path: Path) -> Value:
-    if path.suffix.lower() != ".json":
-        raise ConfigurationError(
-            f"{path.name} is not JSON, and there is no buildx that could read it",
-            help="install Docker's buildx; or write the file as JSON: `docker buildx bake --print` on a machine with "
-            "buildx gives a docker-bake.json",
-        )
     try:
         with path.open("rb") as file:
-            return read_json(file.read(LONGEST_DOCUMENT + 1), path.name)
+            content = file.read(LONGEST_DOCUMENT + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    return read_json(content, path.name) if path.suffix.lower() == ".json" else read_hcl(content, path.name)
