@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from buildonce.build_options import BuildOptions
 from buildonce.engines.buildah import Buildah, Inputs, build_arguments, push_arguments
 from buildonce.engines.traits import Version, buildah_traits
 from buildonce.errors import EngineFailed, EngineUnavailable
@@ -97,6 +99,22 @@ async def test_a_cache_that_overlooks_what_is_mounted_is_not_used(
     events: list[Event] = []
     await stand_in(tmp_path, PUSHES, events, version).export(make_job(tmp_path, dockerfile=f"FROM scratch\n{line}\n"))
     assert ("--no-cache" in said(events)) is anew
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "repeats"),
+    [
+        (BuildOptions(), "RUN true", True),
+        (BuildOptions(), "RUN --mount=target=/m true", False),
+        (BuildOptions(no_cache=True), "RUN true", False),
+        (BuildOptions(no_cache_filter=("run",)), "RUN true", False),
+    ],
+)
+def test_what_is_built_without_the_cache_need_not_wait_for_others(
+    tmp_path: Path, options: BuildOptions, line: str, repeats: bool
+) -> None:
+    job = structs.replace(make_job(tmp_path, dockerfile=f"FROM scratch AS run\n{line}\n"), options=options)
+    assert stand_in(tmp_path, PUSHES, []).repeats(job) is repeats
 
 
 async def test_what_it_cannot_do_is_said_before_it_starts(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from buildonce.build_options import BuildOptions
 from buildonce.engines.buildah import Inputs
 from buildonce.engines.buildah import build_arguments as buildah_arguments
 from buildonce.engines.buildah_contexts import spell, translate
@@ -68,6 +69,19 @@ def test_what_looks_secret_is_not_shown(tmp_path: Path) -> None:
         "NPM_TOKEN",
         "PUBLIC_URL=https://example.org/",
     ]
+
+
+def test_what_a_build_is_handed_is_handed_again_and_written_nowhere(tmp_path: Path) -> None:
+    options = BuildOptions(
+        secrets=("id=token,env=TOKEN", "id=file,src=secret.txt"), ssh=("default",), network="host", no_cache=True,
+        cache_from=("type=registry,ref=example.org/cache",), cache_to=("type=registry,ref=example.org/cache",),
+    )  # fmt: skip
+    job = replace(job_of(tmp_path), options=options, labels={"a": "b c"}, named_contexts={})
+    assert alone(job) == (
+        "docker buildx build --target builder --platform linux/amd64 --label 'a=b c' --network host"
+        " --secret id=token,env=TOKEN --secret id=file,src=secret.txt --ssh default"
+        " --cache-from type=registry,ref=example.org/cache --no-cache --file images/Dockerfile 'con text'"
+    )
 
 
 def test_a_failure_names_the_stage_the_file_and_the_command(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ class Buildah:
 
     def repeats(self, job: BuildJob, /) -> bool:
         """Say yes, but for what is built without a look at earlier results."""
+        if job.options.no_cache or job.options.no_cache_filter:
+            return False
         return not _is_distrusted(self.traits, find_needs(job, parse_dockerfile(encode(job.dockerfile), job.path)))
 
     async def build(self, job: BuildJob) -> Built:

@@ -14,7 +14,7 @@ from buildonce.plan.secrecy import hide_credentials, looks_secret
 
 _OURS = (
     "--progress", "--provenance", "--sbom", "--output", "--force-rm", "--identity-label", "--pull", "--ignorefile",
-    "--iidfile", "--file", "--target",
+    "--iidfile", "--file", "--target", "--cache-to",
 )  # fmt: skip
 """Options by which buildonce gets a result into its own hands, and those that are said anew."""
 
