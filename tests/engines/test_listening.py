@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from buildonce.engines.listening import BuildkitDetails, Listener, is_buildah_detail, visible
@@ -81,6 +83,14 @@ def test_what_buildah_does_in_steps_and_what_they_say_is_no_detail(line: str) ->
 )
 def test_a_line_is_what_a_terminal_shows_and_commands_it_nothing(line: str, text: str) -> None:
     assert visible(line) == text
+
+
+def test_noise_is_a_detail() -> None:
+    events: list[Event] = []
+    listener = Listener("base", events.append, lambda _: False, noise=re.compile("broken pipe"))
+    for line in ("write: broken pipe", "made it"):
+        listener(line)
+    assert [event.is_detail for event in events if isinstance(event, EngineLine)] == [True, False]
 
 
 def test_lines_become_events_and_the_last_are_kept() -> None:

@@ -23,6 +23,7 @@ from buildonce.dockerfile.runes import encode
 from buildonce.engines.buildah_contexts import spell, translate
 from buildonce.engines.buildah_image import write_layout
 from buildonce.engines.buildah_leftovers import find_containers, question
+from buildonce.engines.buildah_losses import notes_on_losses
 from buildonce.engines.failures import build_failed, command_alone
 from buildonce.engines.features import Need, find_needs
 from buildonce.engines.handing import check_handed, sandbox_arguments
@@ -39,8 +40,7 @@ _PATIENCE = 15.0
 _NOT_PASSED_ON = ("SOURCE_DATE_EPOCH",)
 """Newer versions would give files other times by it; times are set by assembly, an engine's build must not vary."""
 _NOISE = re.compile(r'level=error msg="write container stdin(?: pipe)?: broken pipe"')
-"""Said of a command that ended before it read what its standard input holds (chroot/run_common.go), over and over."""
-_LOST = "Buildah ends without waiting for what a command says last: where the reason is missing above, it was lost"
+"""Said of a command that ended before it read all of its standard input, over and over; see `buildah_losses`."""
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -202,7 +202,7 @@ class Buildah:
         listener = Listener(job.node, self.emit, is_buildah_detail, noise=_NOISE)
         status = await self._call(arguments, listener)
         if status != 0:
-            notes = (_LOST,) if listener.last.dropped else ()
+            notes = await asyncio.to_thread(notes_on_losses, listener.last)
             raise build_failed(self.name, job, status, listener.last, alone, notes=notes)
 
     async def _clear(self, inputs: Inputs) -> None:

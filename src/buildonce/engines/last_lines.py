@@ -23,15 +23,17 @@ class LastLines:
         self._kept: deque[tuple[str, str, int]] = deque(maxlen=limit)
         self.dropped = 0
 
-    def add(self, line: str) -> None:
-        """Add a line."""
+    def add(self, line: str) -> bool:
+        """Add a line; say whether it is more than noise."""
         if self._noise and self._noise.search(line):
             self.dropped += 1
-        elif line.strip():
+            return False
+        if line.strip():
             bare, times = _STAMPS.sub(r"\1", line, count=1) if _STAMPS.match(line) else line, 1
             if self._kept and self._kept[-1][0] == bare:
                 times += self._kept.pop()[2]
             self._kept.append((bare, line, times))
+        return True
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ _BUILDKIT_STEP = re.compile(r"#(\d+) \[(?:[^\]]* )?\d+/\d+\] (?!FROM )")
 _BUILDKIT_STATE = re.compile(r"#\d+ (?:DONE [\d.]+s|CACHED|\.\.\.|sha256:\S+ .*)$")
 _BUILDKIT_STAMP = re.compile(r"#\d+ \d+\.\d+ ")
 _BUILDAH_STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP \d+/\d+: (?:RUN|COPY|ADD)\b", re.IGNORECASE)
-_BUILDAH_DETAIL = re.compile(
+_BUILDAH_OWN = re.compile(
     r"(?:\[\d+/\d+\] )?(?:STEP \d+/\d+: |COMMIT\b|-->)|[0-9a-f]{64}$"
     r"|Trying to pull |Getting image source signatures|Copying (?:blob|config) |Writing manifest |Storing signatures"
     r'|time="[^"]*" level=warning '
@@ -48,9 +48,14 @@ class BuildkitDetails:
         return number is None or number[1] not in self._steps or _BUILDKIT_STATE.match(line) is not None
 
 
+def is_buildah_own(line: str) -> bool:
+    """Say whether Buildah says a line of itself, as it goes on, and not a command."""
+    return _BUILDAH_OWN.match(line) is not None
+
+
 def is_buildah_detail(line: str) -> bool:
     """Say whether a line is Buildah's own, and not that of a step which makes files."""
-    return _BUILDAH_DETAIL.match(line) is not None and _BUILDAH_STEP.match(line) is None
+    return is_buildah_own(line) and _BUILDAH_STEP.match(line) is None
 
 
 class Listener:
@@ -67,5 +72,5 @@ class Listener:
     def __call__(self, line: str) -> None:
         """Hear a line; blank ones mean nothing."""
         if text := visible(line):
-            self.last.add(text)
-            self._emit(EngineLine(node=self._node, text=text, is_detail=self._is_detail(text)))
+            is_detail = not self.last.add(text) or self._is_detail(text)
+            self._emit(EngineLine(node=self._node, text=text, is_detail=is_detail))
