@@ -104,7 +104,7 @@ def test_every_use_of_what_is_missing_is_named(tmp_path: Path) -> None:
         "  = note: images/Dockerfile:2:6: COPY --parents a/b /\n"
         "  = note: images/Dockerfile:3:5: RUN <<EOF\n"
         "  = note: images/Dockerfile:6:6: COPY --parents c /\n"
-        "help: build it with Buildah 1.40 or newer, or BuildKit (BUILDONCE_ENGINE=buildx)"
+        "help: build it with Buildah 1.40 or newer, or BuildKit (--engine buildx)"
     )
 
 
@@ -119,7 +119,7 @@ def test_no_newer_version_is_promised_for_what_none_has(tmp_path: Path) -> None:
     job = make_job(tmp_path, dockerfile="FROM image\nCOPY --exclude=a . /\n")
     with pytest.raises(EngineUnavailable) as caught:
         require(buildah_traits((1, 43)), job, needs_of(job))
-    assert caught.value.help == "build it with BuildKit (BUILDONCE_ENGINE=buildx)"
+    assert caught.value.help == "build it with BuildKit (--engine buildx)"
 
 
 def test_versions_are_read_from_what_programs_say() -> None:

@@ -143,7 +143,7 @@ async def _plan(asked: Asked, emit: Emit, resolve: Resolve) -> Planned:
     from buildonce.run.planned import plan_project
 
     wanted = await open_wanted(asked)
-    async with surroundings(find_places(wanted, asked), emit) as around:
+    async with surroundings(find_places(wanted, asked), emit, wanted.configuration) as around:
         return await plan_project(
             wanted.project,
             wanted.request,
@@ -177,7 +177,7 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
     warn_of_left_out(wanted, emit)
     places = find_places(wanted, asked)
     keep_out_of_git(places, wanted, asked)
-    async with surroundings(places, emit) as around:
+    async with surroundings(places, emit, wanted.configuration) as around:
         planned = await plan_project(
             wanted.project, wanted.request, open_repository=around.open_repository, state=around.state
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from buildonce.cli.wiring import Places, Wanted, open_configuration, open_targets, surroundings
 from buildonce.events import Emit, Warned
+from buildonce.project.layers import VARIABLES
 from buildonce.project.toml import Configuration
 from buildonce.run.building import Surroundings
 from buildonce.run.making import Order, plan_as_decided
@@ -33,7 +34,7 @@ async def carry_out(
     plan = order.plan
     wanted = _open(plan, arguments)
     _set_epoch(plan.epoch)
-    async with surroundings(_places(plan), emit) as around:
+    async with surroundings(_places(plan), emit, _engine_of(wanted)) as around:
         planned = await plan_as_decided(wanted.project, wanted.request, order, around)
         for warning in planned.plan.warnings:
             emit(Warned(message=warning))
@@ -44,6 +45,11 @@ async def carry_out(
 def _open(plan: PlanFile, arguments: Mapping[str, str]) -> Wanted:
     declaration = with_secrets(plan.declaration, plan.secrets, arguments, dict(os.environ))
     return open_configuration(Configuration(file=plan.file, declaration=declaration), plan.selected)
+
+
+def _engine_of(wanted: Wanted) -> Configuration | None:
+    """Return the configuration whose engine counts: the plan's, unless this machine asks for one."""
+    return None if os.environ.get(VARIABLES["engine"]) else wanted.configuration
 
 
 def _places(plan: PlanFile) -> Places:

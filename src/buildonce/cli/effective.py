@@ -17,6 +17,7 @@ from buildonce.errors import UsageError
 from buildonce.oci import parse_platform
 from buildonce.project.build_settings import BuildSettings
 from buildonce.project.file_kinds import kind_of
+from buildonce.project.forms import ENGINE, find_wrong
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
 from buildonce.project.loading import load_declaration
 from buildonce.project.toml import Configuration
@@ -102,6 +103,8 @@ def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
     """Return what the options say. Raises `UsageError`."""
     if asked.push and asked.output:
         raise UsageError("--push and --output exclude each other", help="name one place for the images")
+    if asked.engine and (wrong := find_wrong(ENGINE, asked.engine, "--engine")):
+        raise UsageError(f"--engine: {wrong.message}", help=wrong.help)
     return Layer(
         dockerfiles=tuple(map(str, asked.files)),
         context=str(asked.context) if asked.context else None,
@@ -113,6 +116,7 @@ def option_layer(asked: Asked, environment: dict[str, str]) -> Layer:
         tags=asked.tags,
         args=parse_build_args(asked.build_args, environment),
         contexts=_pairs(asked.build_contexts),
+        engine=asked.engine,
         given={stage: {"/": path} for stage, path in parse_given(asked.given).items()},
         build=build_settings(asked),
     )

@@ -89,7 +89,7 @@ async def _explain(asked: Asked, names: tuple[str, ...], other: Other) -> tuple[
 
     wanted = await open_wanted(asked)
     emit = progress(verbose=False)
-    async with surroundings(find_places(wanted, asked), emit) as around:
+    async with surroundings(find_places(wanted, asked), emit, wanted.configuration) as around:
         planned = await plan_project(
             wanted.project,
             wanted.request,

@@ -45,6 +45,7 @@ class Asked:
     cache_to: tuple[str, ...] = ()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
+    engine: str | None = None
 
 
 _PATH = click.Path(path_type=Path)
@@ -99,6 +100,10 @@ _BUILD = (
 )  # fmt: skip
 """What a build is told besides its Dockerfile, by the words of `docker buildx build`."""
 
+_ENGINE = (
+    click.option("--engine", metavar="NAME",
+                 help="The engine that builds: buildx, buildah or podman. [default: the first that is there]"),
+)  # fmt: skip
 _PLATFORM = (
     click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH",
                  help="A target platform; repeat it or separate with commas. [default: this machine's]"),
@@ -124,7 +129,7 @@ _JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
 
 def project_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say what is built and where it goes; the command gets them as one `Asked`."""
-    return _collected(command, (*_SOURCES, *_BUILD, *_PLATFORM, *_PLACES, *_TAG, *_JSON))
+    return _collected(command, (*_SOURCES, *_BUILD, *_ENGINE, *_PLATFORM, *_PLACES, *_TAG, *_JSON))
 
 
 def shipped_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,7 +137,7 @@ def shipped_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     It has a ``--platform`` of its own.
     """
-    return _collected(command, (*_SOURCES, *_BUILD, *_TAG, *_JSON))
+    return _collected(command, (*_SOURCES, *_BUILD, *_ENGINE, *_TAG, *_JSON))
 
 
 def _collected(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:

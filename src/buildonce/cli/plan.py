@@ -136,7 +136,7 @@ async def _inspect(
     wanted = await open_wanted(asked)
     warn_of_left_out(wanted, emit)
     places = find_places(wanted, asked)
-    async with surroundings(places, emit) as around:
+    async with surroundings(places, emit, wanted.configuration) as around:
         planned = await plan_project(
             wanted.project, wanted.request, open_repository=around.open_repository, state=around.state
         )

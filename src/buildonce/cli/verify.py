@@ -147,7 +147,9 @@ async def _verify(
 
 async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_whole: bool) -> int:
     """Build what was shipped from the project, for the platforms that are demanded or that were shipped."""
-    from buildonce.cli.wiring import open_wanted, variant_tags
+    import msgspec
+
+    from buildonce.cli.wiring import engine_finder, open_wanted, variant_tags
     from buildonce.run.building import Options
     from buildonce.run.planned import plan_project
     from buildonce.run.rebuilding import rebuild_release
@@ -160,4 +162,6 @@ async def _rebuild(asked: Asked, around: Surroundings, release: Release, *, is_w
     # Where each variant went is not known: several may have one tag, each in a repository of its own.
     places = {variant: variant for variant in planned.plan.variants}
     options = Options(tags=variant_tags(wanted, places, asked))
+    finder = engine_finder(wanted.configuration, around.emit)
+    around = msgspec.structs.replace(around, find_engine=finder)
     return await rebuild_release(planned, options, around, release, is_whole=is_whole)

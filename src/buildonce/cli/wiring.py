@@ -8,7 +8,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -266,8 +266,10 @@ async def registry_session(environment: Mapping[str, str], state: State, emit: E
 
 
 @asynccontextmanager
-async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings]:
-    """Give what a run works with."""
+async def surroundings(
+    places: Places, emit: Emit, configuration: Configuration | None = None
+) -> AsyncIterator[Surroundings]:
+    """Give what a run works with; the engine is the one that the configuration asks for."""
     environment = dict(os.environ)
     state = State(state_folder(environment))
     async with registry_session(environment, state, emit) as session:
@@ -275,21 +277,30 @@ async def surroundings(places: Places, emit: Emit) -> AsyncIterator[Surroundings
         def open_repository(repository: Repository) -> Store:
             return RegistryStore(repository, session)
 
-        async def engine() -> Engine:
-            from buildonce.engines.finding import find_engine
-
-            return await find_engine(environment, emit)
-
         around = Surroundings(
             state=state,
             session=session,
             open_repository=open_repository,
             cache=open_cache(places, session),
             emit=emit,
-            find_engine=engine,
+            find_engine=engine_finder(configuration, emit),
             engine_jobs=engine_jobs(environment),
         )
         yield around
+
+
+def engine_finder(configuration: Configuration | None, emit: Emit) -> Callable[[], Awaitable[Engine]]:
+    """Return what finds the engine that a configuration asks for, else the environment, else the first there is."""
+
+    async def find() -> Engine:
+        from buildonce.engines.finding import find_engine, parse_engine
+
+        name = configuration.declaration.engine if configuration else None
+        origin = configuration.origins.get(("engine",), "the plan") if configuration else ""
+        asked = parse_engine(name, origin.removeprefix("environment "))
+        return await find_engine(dict(os.environ), emit, asked)
+
+    return find
 
 
 def engine_jobs(environment: Mapping[str, str]) -> int:
@@ -346,6 +357,13 @@ def progress(*, verbose: bool) -> Emit:
 def variant_tags(wanted: Wanted, places: Mapping[str, str], asked: Asked) -> Mapping[str, tuple[str, ...]]:
     """Return the tags of each variant in ``places``, which has the store that each goes to. Raises `UsageError`."""
     declaration = wanted.declaration
+    known = {*places, *(variant.name for variant in wanted.configuration.left_out)}
+    if declaration.default and not wanted.request.variants and declaration.default not in known:
+        raise UsageError(
+            f"there is no variant `{declaration.default}` that could be the default",
+            notes=(f"{wanted.configuration.origins['default',].removeprefix('environment ')} says so",),
+            help=did_you_mean(declaration.default, places) or f"the variants are {', '.join(places)}",
+        )
     fields = TagFields(asked.context or Path(), os.environ)
     rules = tag_rules(
         declaration,

@@ -194,7 +194,7 @@ class Buildah:
                 raise EngineUnavailable(
                     f"{self.name} does not follow the `.dockerignore` of the named context `{name}`",
                     notes=(f"it is the folder {value}, needed to {job.activity.value} {job.node}",),
-                    help=f"take Buildah {spelt(FOLDER_IGNORE)} or newer, or BuildKit (BUILDONCE_ENGINE=buildx)",
+                    help=f"take Buildah {spelt(FOLDER_IGNORE)} or newer, or BuildKit (--engine buildx)",
                 )
 
     async def _demand(self, job: BuildJob, arguments: tuple[str, ...], alone: str = "") -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from buildonce.checks import Answer, Check, Findings
 from buildonce.engines.builders import Builder, Node, read_builder
-from buildonce.engines.finding import SETTING, EngineKind, asked_engine, buildah_version, engine_command
+from buildonce.engines.finding import AskedEngine, EngineKind, asked_engine, buildah_version, engine_command
 from buildonce.engines.process import run_process
 from buildonce.engines.traits import EngineTraits, buildah_traits
 from buildonce.errors import EngineUnavailable
@@ -22,12 +22,15 @@ _EMULATOR = re.compile(r"^enabled\ninterpreter \S*/qemu-(\w+)")
 """The beginning of what the kernel says of a registration."""
 
 
-async def check_engine(environment: Mapping[str, str]) -> Findings:
-    """Return what is there to build with: what a build takes first. Raises `UsageError` if no such engine exists."""
-    asked = asked_engine(environment)
+async def check_engine(environment: Mapping[str, str], asked: AskedEngine | None = None) -> Findings:
+    """Return what is there to build with: what a build takes first, which is what is ``asked`` for.
+
+    Raises `UsageError` if no such engine exists.
+    """
+    asked = asked or asked_engine(environment)
     found = {kind: command for kind in EngineKind if (command := engine_command(kind, environment))}
-    checks = [] if asked is None or asked in found else [_absent(asked)]
-    for kind in sorted(found, key=lambda kind: kind is not asked):
+    checks = [] if asked is None or asked.kind in found else [_absent(asked)]
+    for kind in sorted(found, key=lambda kind: asked is None or kind is not asked.kind):
         check = _check_buildx if kind is EngineKind.BUILDX else _check_buildah
         checks += await check(kind, found[kind], environment)
     if not checks:
@@ -36,9 +39,9 @@ async def check_engine(environment: Mapping[str, str]) -> Findings:
     return Findings(checks=tuple(checks))
 
 
-def _absent(asked: EngineKind) -> Check:
-    meaning = f"{SETTING} asks for it: install it, or unset {SETTING}"
-    return Check(subject="engine", answer=Answer.FAILED, seen=f"no `{asked.value}`", meaning=meaning)
+def _absent(asked: AskedEngine) -> Check:
+    meaning = f"{asked.origin} asks for it: install it, or ask for no engine"
+    return Check(subject="engine", answer=Answer.FAILED, seen=f"no `{asked.kind.value}`", meaning=meaning)
 
 
 async def _check_buildx(_: EngineKind, command: Sequence[str], environment: Mapping[str, str]) -> list[Check]:
@@ -79,7 +82,7 @@ async def _check_buildah(kind: EngineKind, command: Sequence[str], environment: 
     emulated = ", ".join(emulated_platforms(_EMULATORS))
     others = Answer.YES if emulated else Answer.NO
     return [
-        Check(subject="engine", answer=Answer.YES, seen=seen, meaning=f"{SETTING}={kind.value} builds with it"),
+        Check(subject="engine", answer=Answer.YES, seen=seen, meaning=f"--engine {kind.value} builds with it"),
         Check(subject="other platforms", answer=others, seen=emulated, meaning="what QEMU is registered for"),
         _check_features(traits),
     ]

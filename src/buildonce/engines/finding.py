@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from enum import Enum
 
+from msgspec import Struct
+
 from buildonce.engines.buildah import Buildah
 from buildonce.engines.buildx import Buildx
 from buildonce.engines.process import run_process
@@ -28,6 +30,13 @@ class EngineKind(Enum):
     PODMAN = "podman"
 
 
+class AskedEngine(Struct, frozen=True):
+    """The engine that is asked for, and what asks for it: ``--engine``, a variable, or a line of a file."""
+
+    kind: EngineKind
+    origin: str
+
+
 _LOOKED_FOR = {
     EngineKind.BUILDX: "`docker`, or the plug-in `docker-buildx`",
     EngineKind.BUILDAH: "`buildah`",
@@ -40,15 +49,15 @@ _VERSIONS = {
 """What has a program say which Buildah it is."""
 
 
-async def find_engine(environment: Mapping[str, str], emit: Emit) -> Engine:
-    """Return the engine that the environment asks for, else the first that is there.
+async def find_engine(environment: Mapping[str, str], emit: Emit, asked: AskedEngine | None = None) -> Engine:
+    """Return the engine that is ``asked`` for, else the one that the environment asks for, else the first there is.
 
     Raises `UsageError` for an engine that does not exist, and `EngineUnavailable`, with what was looked for, where
     there is none. buildx is not asked whether its engine answers: that takes as long as a small build.
     """
-    asked = asked_engine(environment)
+    asked = asked or asked_engine(environment)
     silent: Buildx | None = None
-    for kind in (asked,) if asked else EngineKind:
+    for kind in (asked.kind,) if asked else EngineKind:
         command = engine_command(kind, environment)
         if command is None:
             continue
@@ -74,16 +83,20 @@ async def _answers(command: tuple[str, ...], environment: Mapping[str, str]) -> 
         return False
 
 
-def asked_engine(environment: Mapping[str, str]) -> EngineKind | None:
-    """Return the engine that is asked for, if one is. Raises `UsageError` for one that does not exist."""
-    asked = environment.get(SETTING)
+def asked_engine(environment: Mapping[str, str]) -> AskedEngine | None:
+    """Return the engine that the environment asks for. Raises `UsageError` for one that does not exist."""
+    return parse_engine(environment.get(SETTING), SETTING)
+
+
+def parse_engine(asked: str | None, origin: str) -> AskedEngine | None:
+    """Return the engine of a name, which ``origin`` asks for. Raises `UsageError` for one that does not exist."""
     if not asked:
         return None
     try:
-        return EngineKind(asked)
+        return AskedEngine(EngineKind(asked), origin)
     except ValueError:
         names = ", ".join(kind.value for kind in EngineKind)
-        raise UsageError(f"{SETTING} is `{asked}`, which is no engine", help=f"the engines are {names}") from None
+        raise UsageError(f"{origin} is `{asked}`, which is no engine", help=f"the engines are {names}") from None
 
 
 def engine_command(kind: EngineKind, environment: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -116,12 +129,12 @@ async def buildah_version(kind: EngineKind, command: tuple[str, ...], environmen
     return version
 
 
-def _nothing(asked: EngineKind | None) -> EngineUnavailable:
+def _nothing(asked: AskedEngine | None) -> EngineUnavailable:
     if asked:
         return EngineUnavailable(
-            f"the engine {asked.value} is not on this machine: there is no {_LOOKED_FOR[asked]}",
-            notes=(f"{SETTING} asks for it",),
-            help=f"install it, or unset {SETTING} to take whichever engine there is",
+            f"the engine {asked.kind.value} is not on this machine: there is no {_LOOKED_FOR[asked.kind]}",
+            notes=(f"{asked.origin} asks for it",),
+            help="install it, or ask for none to take whichever engine there is",
         )
     return EngineUnavailable(
         "no build engine was found on this machine",

@@ -105,7 +105,7 @@ def require_options(traits: EngineTraits, job: BuildJob) -> None:
             raise EngineUnavailable(
                 f"{traits.name} has no cache of the type `{kind}`, needed to {job.activity.value} {job.node}",
                 notes=(f"what is asked for is {text}",),
-                help="take type=registry,ref=REFERENCE, or BuildKit (BUILDONCE_ENGINE=buildx)",
+                help="take type=registry,ref=REFERENCE, or BuildKit (--engine buildx)",
             )
 
 
@@ -125,4 +125,4 @@ def _help(missing: Sequence[Need]) -> str:
     since = [_SINCE.get(need.feature) for need in missing]
     known = [version for version in since if version is not None]
     newer = f"Buildah {spelt(max(known))} or newer, or " if len(known) == len(since) else ""
-    return f"build it with {newer}BuildKit (BUILDONCE_ENGINE=buildx)"
+    return f"build it with {newer}BuildKit (--engine buildx)"

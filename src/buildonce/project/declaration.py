@@ -43,7 +43,8 @@ class Declaration(Struct, frozen=True, kw_only=True):
     the tags without its name in them; ``latest`` is the rule under which the tag `latest` is moved: ``never``,
     ``always``, ``release`` or ``branch NAME``. ``given`` has the files that were made elsewhere, by the stage that
     would make them: patterns of paths on disk by the place in the stage, ``/`` for a folder with all files of the
-    stage. ``linked`` are the targets whose results are contexts of others, be they variants or not.
+    stage. ``linked`` are the targets whose results are contexts of others, be they variants or not;
+    ``engine`` is the name of the engine that builds, None for the first that is there.
     """
 
     variants: tuple[VariantDeclaration, ...] = ()
@@ -59,6 +60,7 @@ class Declaration(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     default: str | None = None
     latest: str | None = None
+    engine: str | None = None
     given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     build: BuildSettings = field(default_factory=BuildSettings)
     linked: tuple[VariantDeclaration, ...] = ()

@@ -171,6 +171,12 @@ LAYOUT = Form(
     example="oci:dist",
     hint=_about_layout,
 )
+ENGINE = Form(
+    noun="an engine",
+    pattern="buildx|buildah|podman",
+    help="the engines are buildx, buildah and podman",
+    example="buildah",
+)
 TEMPLATE = Form(
     noun="a template for tags",
     pattern=rf"(?:[A-Za-z0-9_]|{_FIELD})(?:[A-Za-z0-9._-]|{_FIELD})*",

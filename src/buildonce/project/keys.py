@@ -243,6 +243,13 @@ PROJECT_KEYS: Mapping[str, Key] = MappingProxyType(
                 "that is a version and no pre-release), or `branch NAME`",
                 default="`never`",
             ),
+            Key(
+                name="engine",
+                shape=Shape.STRING,
+                form=forms.ENGINE,
+                meaning="The engine that builds: `buildx`, `buildah` or `podman`; no other takes its place",
+                default="the first of these that is there",
+            ),
         )
     }
 )

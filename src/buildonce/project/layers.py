@@ -7,12 +7,13 @@ and given files are added one by one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import ConfigurationError
 from buildonce.oci import parse_platform
 from buildonce.project.build_settings import NAMES, BuildSettings
@@ -40,6 +41,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "tags": "BUILDONCE_TAG",
         "default": "BUILDONCE_DEFAULT",
         "latest": "BUILDONCE_LATEST",
+        "engine": "BUILDONCE_ENGINE",
     }
 )
 """The environment variable of each key that has one; several values are separated by commas."""
@@ -57,6 +59,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "args": "--build-arg",
         "contexts": "--build-context",
         "given": "--given",
+        "engine": "--engine",
         "labels": "--label",
         "annotations": "--annotation",
         "network": "--network",
@@ -77,7 +80,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
 _PROJECT_FIELDS = {
     "dockerfile": "dockerfiles",
     "build-platform": "build_platform",
-    **{name: name for name in ("context", "platforms", "cache", "tags", "default", "latest")},
+    **{name: name for name in ("context", "platforms", "cache", "tags", "default", "latest", "engine")},
 }
 
 _ADDED = ("args", "contexts", "given")
@@ -100,6 +103,7 @@ class Layer(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     default: str | None = None
     latest: str | None = None
+    engine: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -142,6 +146,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
         tags=_several(values, "tags"),
         default=_one(values, "default"),
         latest=_one(values, "latest"),
+        engine=_one(values, "engine"),
         origins={name: f"environment {variable}" for name, variable in VARIABLES.items()},
     )
 
@@ -170,6 +175,7 @@ def lay_over(lower: Layer, upper: Layer) -> Layer:
         tags=upper.tags or lower.tags,
         default=upper.default or lower.default,
         latest=upper.latest or lower.latest,
+        engine=upper.engine or lower.engine,
         args={**lower.args, **upper.args},
         contexts={**lower.contexts, **upper.contexts},
         given={**lower.given, **upper.given},
@@ -195,6 +201,8 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
     if layer.push or layer.output:
         changes |= {"push": layer.push, "output": layer.output}
         origins = {path: origin for path, origin in origins.items() if path not in (("push",), ("output",))}
+    if not layer.dockerfiles:
+        _check_default(layer, [variant.name for variant in declaration.variants])
     variants, left_out = _lay_variants(() if layer.dockerfiles else declaration.variants, layer)
     laid = replace(
         declaration,
@@ -217,6 +225,16 @@ def resolve_layers(declared: Configuration, layer: Layer, fallbacks: Fallbacks) 
     there = {path: origin for path, origin in origins.items() if _is_there(path, laid)}
     filled = _fill(laid, fallbacks)
     return Configuration(file=declared.file, declaration=filled, origins=MappingProxyType(there), left_out=left_out)
+
+
+def _check_default(layer: Layer, names: Sequence[str]) -> None:
+    """Raise `ConfigurationError` for a default that is no variant; the file's own was looked at when it was read."""
+    if layer.default and names and layer.default not in names:
+        raise ConfigurationError(
+            f"there is no variant `{layer.default}` that could be the default",
+            notes=(f"{layer.origins['default'].removeprefix('environment ')} says so",),
+            help=did_you_mean(layer.default, names) or f"the variants are {', '.join(names)}",
+        )
 
 
 def _each(layer: Layer, table: Names) -> dict[Names, str]:

@@ -64,6 +64,8 @@ def _project(declaration: Declaration) -> Iterator[tuple[Names, Shown]]:
     if declaration.default:
         yield ("default",), declaration.default
     yield ("latest",), declaration.latest
+    if declaration.engine:
+        yield ("engine",), declaration.engine
     for stage, files in declaration.given.items():
         if set(files) == {"/"}:
             yield (GIVEN, stage), files["/"]

@@ -151,6 +151,7 @@ def _declare(
         tags=_list(project, "tags"),
         default=_text(project, "default"),
         latest=_text(project, "latest"),
+        engine=_text(project, "engine"),
         given=given,
         build=settings_of(project),
     )

@@ -97,6 +97,7 @@ def _project(declaration: Declaration) -> Iterator[str]:
     yield from _said(
         "default", declaration.default, f"{_line('default', first)}  # also gets the tags without its name"
     )
+    yield from _said("engine", declaration.engine)
     yield from _said("latest", declaration.latest, 'latest = "release"  # or "branch main": when `latest` is moved')
     for key, value in _flags(declaration).items():
         yield _line(key, value)
