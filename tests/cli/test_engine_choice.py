@@ -47,10 +47,8 @@ def test_the_configuration_shows_the_engine_and_what_asks_for_it(
     assert line.endswith("# environment BUILDONCE_ENGINE")
 
 
-@pytest.mark.parametrize("arguments", [("build", *PLACES), ("plan",), ("doctor", "registry.example/acme/app")])
-def test_an_engine_that_does_not_exist_is_refused_at_once(
-    call: Call, project: Path, arguments: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("words", [("build", *PLACES), ("plan",), ("doctor", "registry.example/acme/app")])
+def test_an_engine_that_does_not_exist_is_refused_at_once(call: Call, project: Path, words: tuple[str, ...]) -> None:
     (project / "Dockerfile").write_text("FROM scratch AS app\nENV A=1\n")
     ran = call(*words, "--engine", "kaniko")
     assert ran.code == 2
