@@ -19,7 +19,12 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 _OPEN = re.compile(r"public", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/@\s]+)(?=@)")
+_NAMES = ("ssh", "git", "git+ssh")
+"""Where a user's name alone is a name, as in ssh://git@...; elsewhere it is most likely a token."""
+
+_IMAGES = ("docker-image", "container-image", "oci-layout")
+"""What stands before the ``@`` of an image's address is its name."""
 
 
 def looks_secret(name: str) -> bool:
@@ -35,10 +40,14 @@ def conceal(name: str, value: str) -> str:
 
 
 def hide_credentials(text: str) -> str:
-    """Return the text with a digest in the place of the user and password of each URL in it."""
-    if "://" not in text:
-        return text
-    return _USER.sub(lambda found: _digest("user", found[0]) if ":" in found[0] else found[0], text)
+    """Return the text with a digest in the place of the user and password, or the token, of each URL in it."""
+    return _USER.sub(_hidden, text) if "://" in text else text
+
+
+def _hidden(found: re.Match[str]) -> str:
+    scheme, user = found.groups()
+    is_name = scheme.lower() in _IMAGES or (":" not in user and scheme.lower() in _NAMES)
+    return f"{scheme}://{user if is_name else _digest('user', user)}"
 
 
 class Concealed(Struct, frozen=True):

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from buildonce.errors import UsageError
+from buildonce.plan.secrecy import hide_credentials
 from buildonce.reference import parse_reference
 
-_REMOTE = ("https://", "http://", "git://", "ssh://", "git@", "github.com/")
-_SCHEMES = ("docker-image://", "oci-layout://", *_REMOTE)
+REMOTE = ("https://", "http://", "git://", "ssh://", "git@", "github.com/")
+"""How the addresses begin of what an engine fetches."""
+
+_SCHEMES = ("docker-image://", "oci-layout://", *REMOTE)
 
 
 class Destination(Struct, frozen=True):
@@ -52,7 +55,7 @@ def build_context(text: str, folder: str = "") -> str:
         raise UsageError("a context from standard input is not read", help="name a folder")
     if text.startswith(_SCHEMES):
         raise UsageError(
-            f"the context `{text}` is elsewhere, and only a folder here can be one",
+            f"the context `{hide_credentials(text)}` is elsewhere, and only a folder here can be one",
             help="clone or download it, and name the folder",
         )
     return join(folder, text.removeprefix("cwd://"))
@@ -64,8 +67,10 @@ def dockerfile_path(text: str, context: str) -> str:
         raise UsageError("a Dockerfile from standard input is not read", help="name a file")
     if text.startswith("cwd://"):
         return join("", text.removeprefix("cwd://"))
-    if text.startswith(_REMOTE):
-        raise UsageError(f"the Dockerfile `{text}` is elsewhere", help="download it, and name the file")
+    if text.startswith(REMOTE):
+        raise UsageError(
+            f"the Dockerfile `{hide_credentials(text)}` is elsewhere", help="download it, and name the file"
+        )
     return join(context, text)
 
 

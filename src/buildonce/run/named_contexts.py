@@ -16,14 +16,15 @@ from buildonce.errors import UsageError
 from buildonce.oci import Digest
 from buildonce.plan.images import LAYOUT_SCHEME, LayoutReference, parse_image_address
 from buildonce.plan.recipes import FileInput
+from buildonce.plan.secrecy import hide_credentials
 from buildonce.plan.sources import FolderContext, ImageContext, NamedContext, RemoteContext
 from buildonce.project.links import linked_name
+from buildonce.project.places import REMOTE
 from buildonce.reference import parse_reference
 from buildonce.run.project import ProjectContext
 
 _IMAGE_SCHEME = "docker-image://"
-_REMOTE = ("https://", "http://", "git://", "ssh://", "git@", "github.com/")
-_SCHEMES = (_IMAGE_SCHEME, LAYOUT_SCHEME, "https://", "http://", "git://", "ssh://")
+_SCHEMES = (_IMAGE_SCHEME, LAYOUT_SCHEME, *(one for one in REMOTE if one.endswith("://")))
 
 
 class _Folder:
@@ -57,20 +58,21 @@ def load_named_contexts(pairs: Sequence[str], folder: Path | None = None) -> Map
     found: dict[str, NamedContext] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
+        shown = hide_credentials(pair)
         if not name or not equals or not value:
             raise UsageError(
-                f"`--build-context {pair}` is no name and value",
+                f"`--build-context {shown}` is no name and value",
                 help="write it as --build-context NAME=VALUE; the value is a folder, docker-image://REFERENCE, "
                 "oci-layout://PATH, a Git repository or a URL",
             )
-        found[_checked_name(name, pair)] = _load(name, value, folder or Path())
+        found[_checked_name(name, shown)] = _load(name, value, folder or Path())
     return found
 
 
-def _checked_name(name: str, pair: str) -> str:
+def _checked_name(name: str, shown: str) -> str:
     if "::" in name:
         raise UsageError(
-            f"`--build-context {pair}` is for one platform only, which is not supported",
+            f"`--build-context {shown}` is for one platform only, which is not supported",
             help=f"name it `{name.partition('::')[0]}`, and give an image that has all platforms",
         )
     try:
@@ -98,7 +100,7 @@ def _load(name: str, value: str, folder: Path) -> NamedContext:
             notes=("only a declared variant takes the result of another one",),
             help=f'write it into the file that declares them: contexts.{name} = "{value}" in buildonce.toml',
         )
-    if value.startswith(_REMOTE):
+    if value.startswith(REMOTE):
         return RemoteContext(address=value)
     return _load_folder(name, value, folder)
 
@@ -122,11 +124,12 @@ def _load_folder(name: str, value: str, folder: Path) -> FolderContext:
         return FolderContext(path=str(path), files=_Folder(path))
     if path.exists():
         raise UsageError(
-            f"`{value}` is a file; the named context `{name}` has to be a folder",
+            f"`{hide_credentials(value)}` is a file; the named context `{name}` has to be a folder",
             help=f"write --build-context {name}={os.path.dirname(value) or '.'}, and copy the file from it",  # noqa: PTH120
         )
     raise UsageError(
-        f"there is no folder `{value}` for the named context `{name}`", help=_help_for(name, value, folder)
+        f"there is no folder `{hide_credentials(value)}` for the named context `{name}`",
+        help=hide_credentials(_help_for(name, value, folder)),
     )
 
 
