@@ -6,10 +6,11 @@ The words are those of ``docker buildx build``, and so are the texts.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from buildonce.errors import UsageError
 
@@ -47,6 +48,48 @@ class BuildOptions(Struct, frozen=True, kw_only=True):
         if self.shm_size:
             found["shm-size"] = self.shm_size
         return MappingProxyType(found)
+
+
+def join_options(several: Sequence[BuildOptions]) -> BuildOptions:
+    """Return the options of several Dockerfiles for something that all of them have, whose sandboxes are the same.
+
+    What any of them is handed, it is handed. Raises `UsageError` for two secrets, or SSH agents, of one ID.
+    """
+    first, *others = several
+    if all(other == first for other in others):
+        return first
+    return replace(
+        first,
+        allow=_union(one.allow for one in several),
+        secrets=_named((one.secrets for one in several), "secret"),
+        ssh=_named((one.ssh for one in several), "SSH agent"),
+        cache_from=_union(one.cache_from for one in several),
+        cache_to=_union(one.cache_to for one in several),
+        no_cache=any(one.no_cache for one in several),
+        no_cache_filter=_union(one.no_cache_filter for one in several),
+    )
+
+
+def identity(text: str) -> str:
+    """Return what a secret or an SSH agent is called by."""
+    named = [part.partition("=")[2] for part in text.split(",") if part.startswith("id=")]
+    return named[0] if named else text.partition("=")[0]
+
+
+def _union(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for texts in several for text in texts))
+
+
+def _named(several: Iterable[tuple[str, ...]], what: str) -> tuple[str, ...]:
+    found: dict[str, str] = {}
+    for text in _union(several):
+        other = found.setdefault(identity(text), text)
+        if other != text:
+            raise UsageError(
+                f"a stage that several variants share has two {what}s `{identity(text)}`: {other} and {text}",
+                help="give it to all of them alike, or by different names",
+            )
+    return tuple(found.values())
 
 
 class Secret(Struct, frozen=True, kw_only=True):
@@ -95,9 +138,14 @@ def parse_cache(text: str) -> Mapping[str, str]:
         return {"type": "registry", "ref": text}
     fields = _fields(text, "cache")
     if not fields.get("type"):
-        raise UsageError(f"the cache `{text}` has no type", help=_CACHE)
+        raise UsageError(f"the cache `{text.partition(',')[0]}` has no type", help=_CACHE)
     return fields
 
+
+_CREDENTIALS = frozenset(
+    {"access_key_id", "secret_access_key", "session_token", "token", "secret_access", "account_key", "sas_token"}
+)
+"""The fields of BuildKit's caches that let somebody in (moby/buildkit, README: gha, s3, azblob)."""
 
 _CACHE = "write it as type=registry,ref=REFERENCE or type=gha"
 
@@ -106,6 +154,27 @@ def spell_fields(fields: Mapping[str, str], first: str) -> str:
     """Return fields as the text of a ``--cache-to`` or ``--secret``, the one called ``first`` before the others."""
     names = sorted(fields, key=lambda name: (name != first, name))
     return ",".join(_quoted(f"{name}={fields[name]}") for name in names)
+
+
+def is_inline(text: str) -> bool:
+    """Say whether a cache is inside the image that is shipped; what is compiled once is in none."""
+    return parse_cache(text)["type"] == "inline"
+
+
+def holds_credentials(text: str) -> bool:
+    """Say whether a cache has credentials in its text."""
+    return any(f"{name}=" in text.lower() for name in _CREDENTIALS)
+
+
+def conceal_cache(text: str) -> str:
+    """Return a cache without the credentials in it, for people to read."""
+    if not holds_credentials(text):
+        return text
+    try:
+        fields = parse_cache(text)
+    except UsageError:
+        return "..."
+    return spell_fields({name: "..." if name in _CREDENTIALS else value for name, value in fields.items()}, "type")
 
 
 def tidy_cache(text: str) -> str:
@@ -125,6 +194,8 @@ def tidy_secret(text: str) -> str:
 
 def _fields(text: str, what: str) -> dict[str, str]:
     """Return comma-separated ``name=value`` pairs; quotes are those of CSV (docker/buildx, `csvvalue`)."""
+    if "\n" in text or "\r" in text:
+        raise UsageError(f"the {what} {text!r} has more than one line")
     rows = list(csv.reader([text], strict=False))
     found: dict[str, str] = {}
     for part in rows[0] if rows else ():

@@ -186,7 +186,7 @@ def test_no_cache_makes_everything_anew_and_its_filter_what_comes_from_a_stage(
     first = contents(project, build(project))
     assert contents(project, build(project)) == first
     said = project.buildonce("plan", "--platform", AMD64, "--no-cache").out
-    assert said.count("--no-cache asks for it") == 2, said
+    assert said.count("it is to be made anew (no-cache)") == 2, said
     all_anew = contents(project, build(project, "--no-cache"))
     assert all(all_anew[path] != first[path] for path in PATHS)
     one_anew = contents(project, build(project, "--no-cache-filter", "builder"))
@@ -195,12 +195,63 @@ def test_no_cache_makes_everything_anew_and_its_filter_what_comes_from_a_stage(
     assert contents(project, build(project)) == one_anew
 
 
+AGED = """\
+FROM busybox:1.36-glibc AS builder
+RUN echo a > /app
+FROM busybox:1.36-glibc AS app
+RUN cat /proc/sys/kernel/random/uuid > /stamp
+COPY --from=builder /app /app
+RUN mkdir /later && echo later > /later/stamp
+"""
+
+
+def test_what_is_made_anew_is_not_disproven_by_what_an_engine_made_before(
+    host: Host, tmp_path: Path, run_id: str
+) -> None:
+    """The base is new then, and the engine still has all that the faithful build did the last time."""
+    project = new_project(host, tmp_path, {"Dockerfile": f"{AGED}# {run_id}\n"})
+    first = build(project)
+    assert [proof["equal"] for proof in first["proofs"]] == [True]
+    second = build(project, "--no-cache")
+    assert [(proof["equal"], proof["reason"]) for proof in second["proofs"]] == [(True, "")]
+    assert second["images"][0]["made"] == "assembled"
+
+
+SHARED = """\
+FROM busybox:1.36-glibc AS builder
+RUN --mount=type=secret,id=tok,required=true wc -c < /run/secrets/tok > /size
+FROM busybox:1.36-glibc AS {name}
+ENV NAME={name}
+COPY --from=builder /size /size
+"""
+
+
+def test_what_variants_share_is_handed_what_the_wanted_ones_have(host: Host, tmp_path: Path, run_id: str) -> None:
+    files = {f"Dockerfile.{name}": f"{SHARED.format(name=name)}# {run_id}\n" for name in ("a", "b")}
+    tables = [f'[variants.{name}]\ndockerfile = "Dockerfile.{name}"\n' for name in ("a", "b")]
+    toml = "".join((*tables, 'secrets = ["id=tok,env=TOKEN"]\n'))
+    told = replace(host, environment={**host.environment, **TOKEN})
+    project = new_project(told, tmp_path, {**files, "buildonce.toml": toml})
+    outcome = build(project, "--variant", "b")
+    assert engine_nodes(outcome, "compile") == [f"builder {AMD64}"]
+    assert build(project)["engine_runs"] == []
+
+
 def test_a_filter_that_names_no_stage_is_an_error(host: Host, tmp_path: Path) -> None:
     project = new_project(host, tmp_path, {"Dockerfile": RANDOM})
     ran = project.buildonce("build", "--no-cache-filter", "bilder")
     assert ran.code == 2
     assert "--no-cache-filter names the stage `bilder`, which no Dockerfile has" in ran.err
     assert re.search(r"did you mean.*builder", ran.err)
+
+
+def test_a_filter_leaves_a_base_alone_that_only_copies_from_the_stage_late(
+    host: Host, tmp_path: Path, run_id: str
+) -> None:
+    project = new_project(host, tmp_path, {"Dockerfile": f"{AGED}# {run_id}\n"})
+    build(project)
+    outcome = build(project, "--no-cache-filter", "builder")
+    assert [run["activity"] for run in outcome["engine_runs"]] == ["compile"]
 
 
 @pytest.fixture

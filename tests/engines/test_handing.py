@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from buildonce.build_options import BuildOptions, Secret, parse_secret, tidy_cache, tidy_secret
+from buildonce.build_options import (
+    BuildOptions,
+    Secret,
+    conceal_cache,
+    holds_credentials,
+    join_options,
+    parse_secret,
+    tidy_cache,
+    tidy_secret,
+)
 from buildonce.engines import buildah, buildx
-from buildonce.engines.handing import check_handed, scope_caches
+from buildonce.engines.handing import check_handed, scope_caches, spell_secrets
 from buildonce.engines.traits import buildah_traits, require_options
 from buildonce.errors import EngineUnavailable, UsageError
 from buildonce.oci import parse_platform
@@ -81,7 +90,8 @@ def test_each_stage_and_platform_has_a_cache_of_its_own(cache: str, scoped: str)
 @pytest.mark.parametrize(
     ("cache", "said"),
     [
-        ("type=inline", "has the type `inline`, of which a compile stage can have none of its own"),
+        ("type=oci,dest=x", "has the type `oci`, of which a stage can have none of its own"),
+        ("type=x,token=abc", "`type=x,token=...` has the type `x`"),
         ("type=registry", "has no ref"),
         ("ref=r.io/c", "has no type"),
         ("type=gha,mode", "`mode` in the cache `type=gha,mode` has no value"),
@@ -122,6 +132,43 @@ def test_a_secret_is_what_buildx_takes_it_for(text: str, secret: Secret) -> None
 def test_a_secret_that_is_none_is_an_error(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parse_secret(text, {})
+
+
+def test_a_secret_of_two_lines_is_an_error() -> None:
+    with pytest.raises(UsageError, match="has more than one line"):
+        parse_secret("id=a\nb", {})
+
+
+def test_a_cache_inside_the_image_is_passed_over() -> None:
+    options = scope_caches(BuildOptions(cache_to=("type=inline", "type=gha")), "builder", ARM64)
+    assert options.cache_to == ("type=gha,scope=buildonce-builder-linux-arm64",)
+
+
+def test_secrets_are_spelt_as_files_and_variables() -> None:
+    told = BuildOptions(secrets=("source=f,id=a", "type=env,id=b,src=B", "id=KNOWN"))
+    assert spell_secrets(told, {"KNOWN": ""}).secrets == ("id=a,src=f", "id=b,env=B", "id=KNOWN,env=KNOWN")
+
+
+def test_the_usual_network_is_not_named() -> None:
+    assert buildah.option_arguments(BuildOptions(network="default")) == ()
+
+
+def test_credentials_of_a_cache_are_not_shown() -> None:
+    text = "type=s3,bucket=b,secret_access_key=xyz,access_key_id=id"
+    assert conceal_cache(text) == "type=s3,access_key_id=...,bucket=b,secret_access_key=..."
+    assert holds_credentials(text)
+    assert not holds_credentials("type=gha,scope=a")
+
+
+def test_what_several_share_is_handed_what_all_of_them_have() -> None:
+    one, other = (
+        BuildOptions(secrets=("id=a,env=A",), ssh=("default",)),
+        BuildOptions(secrets=("id=b,env=B",), no_cache=True),
+    )
+    joined = join_options([one, other, one])
+    assert joined == BuildOptions(secrets=("id=a,env=A", "id=b,env=B"), ssh=("default",), no_cache=True)
+    with pytest.raises(UsageError, match="has two secrets `a`: id=a,env=A and id=a,env=B"):
+        join_options([one, BuildOptions(secrets=("id=a,env=B",))])
 
 
 def test_equal_things_are_spelt_alike() -> None:

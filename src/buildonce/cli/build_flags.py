@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from buildonce.build_options import parse_cache, parse_secret
+from buildonce.build_options import parse_secret
 from buildonce.cli.options import Asked, split_commas
+from buildonce.engines.handing import scope_caches
 from buildonce.errors import UsageError
+from buildonce.oci import Platform
 from buildonce.project.build_settings import BuildSettings, Value, settings_of
 from buildonce.project.forms import Form, find_wrong
 from buildonce.project.keys import PROJECT_KEYS
 from buildonce.project.layers import FLAGS
 from buildonce.ship.annotations import parse_annotation
+
+_ANY = Platform(os="linux", architecture="amd64")
 
 
 def build_settings(asked: Asked) -> BuildSettings:
@@ -81,7 +85,6 @@ def check_build(settings: Iterable[BuildSettings], environment: Mapping[str, str
     for one in settings:
         for text in one.options.secrets:
             parse_secret(text, environment)
-        for text in (*one.options.cache_from, *one.options.cache_to):
-            parse_cache(text)
+        scope_caches(one.options, "any", _ANY)
         for key, value in one.annotations.items():
             parse_annotation(key, value)

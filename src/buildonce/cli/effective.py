@@ -45,8 +45,11 @@ async def effective_configuration(asked: Asked, folder: Path) -> Configuration:
 def _reading(configuration: Configuration) -> Configuration:
     """Return a configuration of a run that may not write to the cache: it does not write to an engine's either."""
     declaration = configuration.declaration
-    variants = tuple(structs.replace(one, build=_unwritten(one.build)) for one in declaration.variants)
-    quiet = structs.replace(declaration, build=_unwritten(declaration.build), variants=variants)
+    variants, linked = (
+        tuple(structs.replace(one, build=_unwritten(one.build)) for one in targets)
+        for targets in (declaration.variants, declaration.linked)
+    )
+    quiet = structs.replace(declaration, build=_unwritten(declaration.build), variants=variants, linked=linked)
     return structs.replace(configuration, declaration=quiet)
 
 

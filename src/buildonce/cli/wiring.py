@@ -108,7 +108,8 @@ def open_configuration(configuration: Configuration, variants: tuple[str, ...], 
     linked = {parse_platform(text) for one in declaration.linked for text in one.platforms}
     needed = {*platforms, *linked, *(platform for one in declared for platform in one.platforms)}
     given = {stage: open_given(files, Path(), sorted(needed)) for stage, files in declaration.given.items()}
-    check_build([declaration.build, *(variant.build for variant in declaration.variants)], dict(os.environ))
+    targets = (*declaration.variants, *declaration.linked)
+    check_build([declaration.build, *(target.build for target in targets)], dict(os.environ))
     request = Request(
         files=tuple(replace(file, given=given) for file in project.files),
         platforms=platforms,

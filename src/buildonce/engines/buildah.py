@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from buildonce.build_options import BuildOptions
 from buildonce.dockerfile.parser import parse_dockerfile
@@ -26,7 +27,7 @@ from buildonce.engines.buildah_leftovers import find_containers, question
 from buildonce.engines.buildah_losses import notes_on_losses
 from buildonce.engines.failures import build_failed, command_alone
 from buildonce.engines.features import Need, find_needs
-from buildonce.engines.handing import check_handed, sandbox_arguments
+from buildonce.engines.handing import check_handed, sandbox_arguments, spell_secrets
 from buildonce.engines.listening import Listener, is_buildah_detail
 from buildonce.engines.process import run_process
 from buildonce.engines.protocol import BuildJob, Built, Exported
@@ -166,6 +167,7 @@ class Buildah:
         """Build; return the image's ID."""
         dockerfile = parse_dockerfile(encode(job.dockerfile), job.path)
         check_handed(job.options, self.environment)
+        job = replace(job, options=spell_secrets(job.options, self.environment))
         needs = find_needs(job, dockerfile)
         require(self.traits, job, needs)
         require_options(self.traits, job)

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 
+from buildonce.build_options import conceal_cache
 from buildonce.dockerfile.runes import escape_invalid
 from buildonce.engines.last_lines import LastLines
 from buildonce.engines.protocol import BuildJob
@@ -21,6 +22,7 @@ _OURS = (
 _FAILED_LINE = re.compile(r"^(?:#\d+ )?Dockerfile:(\d+)$")
 """How BuildKit says where in the file it was given an instruction stands that failed."""
 
+_CACHES = ("--cache-from", "--cache-to")
 _OWN_SECRET = "id=buildonce,"  # noqa: S105
 
 
@@ -83,6 +85,8 @@ def _repeated(option: str, value: str | None, names: Collection[str], passing: s
     name, _, meant = value.partition("=")
     if option == "--build-arg" and (looks_secret(name) or hide_credentials(meant) != meant):
         return (option, name)
+    if option in _CACHES:
+        return (option, conceal_cache(value))
     if option == "--build-context" and (name not in names or (passing and passing in meant)):
         return ()
     return (option, hide_credentials(value))

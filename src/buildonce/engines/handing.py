@@ -8,7 +8,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from buildonce.build_options import BuildOptions, parse_cache, parse_secret, spell_fields
+from buildonce.build_options import (
+    BuildOptions,
+    conceal_cache,
+    is_inline,
+    parse_cache,
+    parse_secret,
+    spell_fields,
+)
 from buildonce.errors import UsageError
 from buildonce.oci import Platform
 
@@ -28,7 +35,7 @@ def check_handed(options: BuildOptions, environment: Mapping[str, str]) -> None:
                 f"the secret `{secret.id}` is the variable {secret.variable}, which is not set",
                 help=f"set it, or leave out the secret: {text}",
             )
-        if secret.file and not _expanded(secret.file).is_file():
+        if secret.file and not Path(secret.file).is_file():
             raise UsageError(
                 f"the secret `{secret.id}` is the file {secret.file}, which is not there",
                 help=f"write it, or name another one: id={secret.id},src=FILE or id={secret.id},env=VARIABLE",
@@ -41,14 +48,22 @@ def check_handed(options: BuildOptions, environment: Mapping[str, str]) -> None:
                 help=f"start an agent, or name a key: {name}=FILE",
             )
         for place in places.split(",") if equals else ():
-            if not _expanded(place).exists():
+            if not Path(place).exists():
                 raise UsageError(
                     f"the SSH agent `{name}` is {place}, which is not there", help="name a socket or a key"
                 )
 
 
-def _expanded(path: str) -> Path:
-    return Path(path).expanduser()
+def spell_secrets(options: BuildOptions, environment: Mapping[str, str]) -> BuildOptions:
+    """Return options whose secrets say whether they are files or variables, and nothing else."""
+    secrets = [parse_secret(text, environment) for text in options.secrets]
+    return replace(
+        options,
+        secrets=tuple(
+            spell_fields({"id": one.id, **({"env": one.variable} if one.variable else {"src": one.file})}, "id")
+            for one in secrets
+        ),
+    )
 
 
 def scope_caches(options: BuildOptions, stage: str, platform: Platform) -> BuildOptions:
@@ -59,8 +74,8 @@ def scope_caches(options: BuildOptions, stage: str, platform: Platform) -> Build
     scope = f"{_NOT_IN_NAMES.sub('_', stage)}-{platform.slug}"
     return replace(
         options,
-        cache_from=tuple(_scoped(text, scope) for text in options.cache_from),
-        cache_to=tuple(_scoped(text, scope) for text in options.cache_to),
+        cache_from=tuple(_scoped(text, scope) for text in options.cache_from if not is_inline(text)),
+        cache_to=tuple(_scoped(text, scope) for text in options.cache_to if not is_inline(text)),
     )
 
 
@@ -76,7 +91,7 @@ def _scoped(text: str, scope: str) -> str:
         fields[name] = f"{fields.get(name) or 'buildonce'}-{scope}"
     else:
         raise UsageError(
-            f"the cache `{text}` has the type `{kind}`, of which a compile stage can have none of its own",
+            f"the cache `{conceal_cache(text)}` has the type `{kind}`, of which a stage can have none of its own",
             help="take type=registry, type=gha, type=local, type=s3 or type=azblob",
         )
     return spell_fields(fields, "type")
@@ -84,7 +99,9 @@ def _scoped(text: str, scope: str) -> str:
 
 def _scoped_reference(reference: str, text: str, scope: str) -> str:
     if not reference:
-        raise UsageError(f"the cache `{text}` has no ref", help="write it as type=registry,ref=REFERENCE")
+        raise UsageError(
+            f"the cache `{conceal_cache(text)}` has no ref", help="write it as type=registry,ref=REFERENCE"
+        )
     if "@" in reference:
         return reference
     head, colon, tag = reference.rpartition(":")
@@ -95,7 +112,7 @@ def _scoped_reference(reference: str, text: str, scope: str) -> str:
 
 def sandbox_arguments(options: BuildOptions, *, between: str) -> Iterator[str]:
     """Yield the arguments for what RUN finds, which all engines call the same."""
-    if options.network:
+    if options.network not in ("", "default"):
         yield from ("--network", options.network)
     yield from _host_arguments(options.extra_hosts, between=between)
     for name, limit in sorted(options.ulimits.items()):

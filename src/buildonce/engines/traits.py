@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from buildonce.build_options import parse_cache
+from buildonce.build_options import conceal_cache, parse_cache
 from buildonce.engines.features import Feature, Need
 from buildonce.engines.protocol import BuildJob
 from buildonce.errors import EngineUnavailable
@@ -104,7 +104,7 @@ def require_options(traits: EngineTraits, job: BuildJob) -> None:
         if kind != "registry":
             raise EngineUnavailable(
                 f"{traits.name} has no cache of the type `{kind}`, needed to {job.activity.value} {job.node}",
-                notes=(f"what is asked for is {text}",),
+                notes=(f"what is asked for is {conceal_cache(text)}",),
                 help="take type=registry,ref=REFERENCE, or BuildKit (--engine buildx)",
             )
 

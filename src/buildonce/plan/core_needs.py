@@ -117,6 +117,7 @@ class Cores:
             epoch=plan.epoch(stage),
             built_on=plan.built_on(stage),
             given=plan.is_given(stage),
+            files=tuple(sorted({place[0].file for place in need.places})),
         )
 
 

@@ -24,7 +24,7 @@ class CoreNode(Struct, frozen=True, kw_only=True):
     ``with_parents`` the directories on the way to them keep mode and owner.
     ``needs`` are the cores of other stages that it reads, by stage index. Files that the stage made itself get
     ``epoch`` (seconds) as their time: when they were made is no input. A core that is ``given`` needs no engine.
-    ``built_on`` is the target whose image its stage is built on, if it is.
+    ``built_on`` is the target whose image its stage is built on, if it is. ``files`` are all Dockerfiles that have it.
     """
 
     key: Key
@@ -41,6 +41,7 @@ class CoreNode(Struct, frozen=True, kw_only=True):
     epoch: int
     given: bool = False
     built_on: Home | None = None
+    files: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} {self.platform}"
@@ -138,6 +139,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     def find_linked(self, home: Home) -> ImageNode:
         """Return the image of a target that something is built on."""
         return next(one for one in self.linked if one.home == home)
+
+    def files_of(self, node: CoreNode | BaseNode) -> tuple[int, ...]:
+        """Return the Dockerfiles whose options count for a node: of all that have it, those of wanted images."""
+        images = (*self.images, *self.linked)
+        if isinstance(node, CoreNode):
+            wanted = {image.file for image in images}
+            found = tuple(file for file in node.files if file in wanted)
+        else:
+            found = tuple(dict.fromkeys(image.file for image in images if image.base == node.key))
+        return found or (node.file,)
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from buildonce.build_options import parse_cache, spell_fields, tidy_cache, tidy_secret
-from buildonce.project.build_settings import NAMES, BuildSettings, settings_of
+from buildonce.build_options import is_inline, spell_fields, tidy_cache, tidy_secret
+from buildonce.project.build_settings import BuildSettings
 from buildonce.project.build_settings import Value as Said
 from buildonce.project.findings import Findings, KeyPath
-from buildonce.project.forms import find_wrong
-from buildonce.project.keys import PROJECT_KEYS
+from buildonce.project.soundness import check_settings
 from buildonce.project.values import Value, kind
 
 KEYS: Mapping[str, str] = {
@@ -42,24 +41,7 @@ def read_options(target: Mapping[str, Value], place: KeyPath, findings: Findings
             said = _read(key, value, (*place, key), findings)
             if said:
                 found[name] = said
-    return checked(found, {name: (*place, key) for key, name in KEYS.items()}, findings)
-
-
-def checked(said: Mapping[str, Said], places: Mapping[str, KeyPath], findings: Findings) -> BuildSettings:
-    """Return what is said, less what does not have its form, which is added to the findings at its place."""
-    found = dict(said)
-    for name in NAMES:
-        key = PROJECT_KEYS[name]
-        value = said.get(name, ())
-        texts = value.values() if isinstance(value, Mapping) else (value,) if isinstance(value, str) else value
-        wrong = [find_wrong(key.form, text, name) for text in (texts if not isinstance(texts, bool) else ())]
-        if key.names and isinstance(value, Mapping):
-            wrong += [find_wrong(key.names, text, name) for text in value]
-        for one in wrong:
-            if one:
-                findings.add(places[name], one.message, one.help)
-                found.pop(name, None)
-    return settings_of(found)
+    return check_settings(found, {name: (*place, key) for key, name in KEYS.items()}, findings)
 
 
 def _read(key: str, value: Value, place: KeyPath, findings: Findings) -> Said | None:
@@ -111,10 +93,5 @@ def _field_text(key: str, value: Value, place: KeyPath, findings: Findings) -> s
         return text
     found = [""]
     with findings.at(place):
-        found.append(tidy_secret(text) if key == "secret" else outside(tidy_cache(text)))
+        found.append(tidy_secret(text) if key == "secret" else ("" if is_inline(text) else tidy_cache(text)))
     return found[-1]
-
-
-def outside(cache: str) -> str:
-    """Return a cache; nothing for one inside the image that is shipped: what is compiled once is in none."""
-    return "" if parse_cache(cache)["type"] == "inline" else cache

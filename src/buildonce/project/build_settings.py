@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct, field
 
-from buildonce.build_options import BuildOptions
+from buildonce.build_options import BuildOptions, identity
 
 Value = str | bool | tuple[str, ...] | Mapping[str, str]
 """A value in a configuration."""
@@ -78,14 +78,8 @@ def _joined(name: str, below: Value, above: Value) -> Value:
         case Mapping(), Mapping():
             return {**below, **above}
         case tuple(), tuple() if name not in _REPLACED:
-            named = {_identity(text) for text in above}
-            kept = [text for text in below if name not in _IDENTIFIED or _identity(text) not in named]
+            named = {identity(text) for text in above}
+            kept = [text for text in below if name not in _IDENTIFIED or identity(text) not in named]
             return tuple(dict.fromkeys((*kept, *above)))
         case _:
             return above
-
-
-def _identity(text: str) -> str:
-    """Return what a secret or an SSH agent is called by."""
-    named = [part.partition("=")[2] for part in text.split(",") if part.startswith("id=")]
-    return named[0] if named else text.partition("=")[0]

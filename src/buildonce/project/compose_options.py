@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from buildonce.build_options import spell_fields, tidy_cache
-from buildonce.project.bake_options import checked, outside
+from buildonce.build_options import is_inline, spell_fields, tidy_cache
 from buildonce.project.build_settings import BuildSettings
 from buildonce.project.build_settings import Value as Said
 from buildonce.project.findings import Findings, KeyPath
 from buildonce.project.places import join
+from buildonce.project.soundness import check_settings
 from buildonce.project.values import Value, kind
 
 KEYS: Mapping[str, str] = {
@@ -66,7 +66,7 @@ def read_options(build: Mapping[str, Value], place: KeyPath, reading: Filling, f
             said = _read(key, value, at, reading, findings)
             if said:
                 found[name] = said
-    return checked(found, {name: (*place, key) for key, name in KEYS.items()}, findings)
+    return check_settings(found, {name: (*place, key) for key, name in KEYS.items()}, findings)
 
 
 def _read(key: str, value: Value, at: KeyPath, reading: Filling, findings: Findings) -> Said | None:
@@ -84,10 +84,10 @@ def _read(key: str, value: Value, at: KeyPath, reading: Filling, findings: Findi
         case "secrets":
             return _secrets(value, at, reading, findings)
         case "ssh":
-            return tuple(name if text is None else f"{name}={text}" for name, text in reading.pairs(value, at))
+            pairs = reading.pairs(value, at)
+            return tuple(name if text is None else f"{name}={join(reading.folder, text)}" for name, text in pairs)
         case "cache_from" | "cache_to":
-            caches = (outside(tidy_cache(text)) for text in reading.texts(value, at))
-            return tuple(cache for cache in caches if cache)
+            return tuple(tidy_cache(text) for text in reading.texts(value, at) if not is_inline(text))
         case _:
             return reading.texts(value, at)
 
@@ -95,7 +95,10 @@ def _read(key: str, value: Value, at: KeyPath, reading: Filling, findings: Findi
 def _hosts(value: Value, at: KeyPath, reading: Filling) -> Mapping[str, str]:
     """Return addresses by name: of a mapping, or of a list of ``name=address`` and ``name:address``."""
     if isinstance(value, Mapping):
-        return {name: text or "" for name, text in reading.pairs(value, at)}
+        lists = {name: one for name, one in value.items() if isinstance(one, Sequence) and not isinstance(one, str)}
+        single = {name: one for name, one in value.items() if name not in lists}
+        joined = {name: ",".join(reading.texts(one, (*at, name))) for name, one in lists.items()}
+        return {**{name: text or "" for name, text in reading.pairs(single, at)}, **joined}
     found: dict[str, str] = {}
     for text in reading.texts(value, at):
         name, _, address = text.partition("=" if "=" in text else ":")

@@ -258,6 +258,7 @@ LABEL_VALUE = Form(
     pattern=r"[^\u0000]*",
     help="it is any text without the byte 0",
     example="https://git.example/acme/app",
+    longest=1_000_000,
 )
 NETWORK = Form(noun="a network", pattern=r"[^\s\u0000]+", help="it is `default`, `none` or `host`", example="host")
 HOST_NAME = Form(
@@ -279,6 +280,12 @@ SIZE = Form(
     help="write it in bytes, or as 128m or 1g",
     example="128m",
 )
+STAGE_NAME = Form(
+    noun="the name of a stage",
+    pattern=r"[A-Za-z][A-Za-z0-9_.-]*",
+    help="it is the name that `FROM ... AS name` gives it",
+    example="builder",
+)
 ENTITLEMENT = Form(
     noun="an entitlement",
     pattern=r"[a-z.]+(?:=[^\u0000]+)?",
@@ -287,7 +294,7 @@ ENTITLEMENT = Form(
 )
 SECRET = Form(
     noun="a secret",
-    pattern=r"(?:[a-z]+=[^,\u0000]+)(?:,[a-z]+=[^,\u0000]+)*",
+    pattern=r"(?:[a-z]+=[^,\u0000\r\n]+)(?:,[a-z]+=[^,\u0000\r\n]+)*",
     help="write it as id=NAME,src=FILE or id=NAME,env=VARIABLE",
     example="id=npmrc,src=.npmrc",
 )

@@ -149,7 +149,7 @@ _BUILD = (
     Key(
         name="no-cache-filter",
         shape=Shape.ARRAY,
-        form=forms.STAGE,
+        form=forms.STAGE_NAME,
         meaning="The stages from which everything is made anew in each run",
         default="none",
     ),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from buildonce.build_options import conceal_cache
 from buildonce.plan.secrecy import hide_credentials, looks_secret
 from buildonce.project.build_settings import BuildSettings
 from buildonce.project.declaration import Declaration, VariantDeclaration
@@ -15,6 +16,7 @@ from buildonce.project.keys import GIVEN, VARIANTS
 from buildonce.project.layers import DEFAULT
 from buildonce.project.toml import Configuration, Names
 
+_CACHES = ("cache-from", "cache-to")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 Shown = str | bool | tuple[str, ...] | None
@@ -94,6 +96,8 @@ def _build(build: BuildSettings) -> Iterator[tuple[Names, Shown]]:
     for key, value in build.values().items():
         if isinstance(value, Mapping):
             yield from _texts(key, value)
+        elif key in _CACHES and isinstance(value, tuple):
+            yield (key,), tuple(conceal_cache(text) for text in value)
         else:
             yield (key,), value
 

@@ -60,7 +60,8 @@ class BaseMaker:
     async def _offer(self, base: ReadyBase) -> Offer:
         known = decode_offer(base.offer)
         if known is None:
-            known = decode_offer(self._shop.state.recall("offer", base.image.manifest_digest, str) or "")
+            base.offer = self._shop.state.recall("offer", base.image.manifest_digest, str) or ""
+            known = decode_offer(base.offer)
         if known is None:
             stack = base_stack(base)
             self._check_reading(base, stack.layers)
@@ -147,7 +148,8 @@ class BaseMaker:
                     file=node.file,
                     stage=node.stage,
                     platform=node.platform,
-                    reason=f"no base {node.key[:12]} in {self._shop.cache.name}",
+                    reason=self._shop.absence(base_name(node)),
+                    files=self._shop.plan.files_of(node),
                 )
             )
         except EngineFailed as error:

@@ -114,7 +114,9 @@ class CoreMaker:
             return await self._ready(node, found)
         if node.given:
             return await self._compile(node)
-        self._shop.permit.check_core(node, self._shop.cache.name)
+        is_anew = self._shop.anew.covers(core_name(node))
+        why = "is to be made anew (no-cache)" if is_anew else f"is not in {self._shop.cache.name}"
+        self._shop.permit.check_core(node, why)
         await self._shop.take(turn, str(node))
         try:
             # Another run that had its turn meanwhile most likely compiled this core.
@@ -192,8 +194,9 @@ class CoreMaker:
             file=node.file,
             stage=node.stage,
             platform=node.target,
-            reason=f"no core {node.key[:12]} in {self._shop.cache.name}",
+            reason=self._shop.absence(core_name(node)),
             contexts=await self.named_contexts(graph, node.needs),
+            files=self._shop.plan.files_of(node),
         )
 
     async def _unpack(self, core: ReadyCore) -> Tree:

@@ -12,7 +12,7 @@ from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
 from buildonce.plan.recipes import Key
 from buildonce.plan.sources import Home
 from buildonce.plan.verdicts import VerdictKind
-from buildonce.run.anew import REASON, Anew
+from buildonce.run.anew import Anew, absence
 from buildonce.run.base_records import base_details, base_name
 from buildonce.run.core_results import core_details, core_name
 from buildonce.run.image_results import image_name, recipe_with
@@ -80,7 +80,7 @@ async def inspect_plan(plan: Plan, cache: Source, *, reprove: bool = False, anew
         return None if anew.covers(name) else await find_result(cache, name)
 
     def why(name: ResultName) -> str:
-        return REASON if anew.covers(name) else f"no {name.kind} with the key {name.key[:12]} in {cache.name}"
+        return absence(anew, name, cache.name)
 
     cores = dict(zip(plan.cores, await together(find(core_name(n)) for n in plan.cores.values()), strict=True))
     bases = dict(zip(plan.bases, await together(find(base_name(n)) for n in plan.bases.values()), strict=True))

@@ -60,9 +60,14 @@ class Order(Struct, frozen=True, kw_only=True):
     @property
     def pins(self) -> Mapping[str, Digest]:
         """The digests of results by their tags in the cache: those of earlier jobs before those that the plan found."""
+        return self.pins_but_of("")
+
+    def pins_but_of(self, job: str) -> Mapping[str, Digest]:
+        """The same without what a job of this name left: it may be carried out once more."""
         found = dict(self.plan.results)
         for made in self.made:
-            found |= made.results
+            if made.job != job:
+                found |= made.results
         return found
 
     def permit(self, job: Job | None) -> Permit:
@@ -117,7 +122,7 @@ async def make_job(
             await _Job(shop, job, targets).make()
         # The tasks that store results have ended here.
         results = {tag: result.stored.digest for tag, result in sorted(shop.results.items())}
-    pins = order.pins
+    pins = order.pins_but_of(job.name)
     return Made(
         job=job.name,
         plan=order.digest,

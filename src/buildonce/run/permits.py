@@ -38,16 +38,16 @@ class Permit(Struct, frozen=True, kw_only=True):
     copied: frozenset[str] = frozenset()
     origins: Mapping[str, str] = field(default_factory=dict)
 
-    def check_core(self, node: CoreNode, cache: str) -> None:
-        """Raise `NotCompiled` unless a core that is not in the cache may be compiled."""
+    def check_core(self, node: CoreNode, why: str) -> None:
+        """Raise `NotCompiled` unless a core may be compiled that has to be; ``why`` that is."""
         if self.cores is None or node.key in self.cores:
             return
         notes = (*self._origin(node.key), f"its key is {node.key[:32]}", f"it holds {', '.join(node.paths)}")
         if self.job:
-            message = f"core `{node}` is not in {cache}, and the job `{self.job}` may not compile it"
+            message = f"core `{node}` {why}, and the job `{self.job}` may not compile it"
             raise NotCompiled(message, notes=notes, help=_AGAIN)
         raise NotCompiled(
-            f"core `{node}` is not in {cache}, and --no-compile forbids to compile it",
+            f"core `{node}` {why}, and --no-compile forbids to compile it",
             notes=notes,
             help="run the compile job for this commit first, or leave out --no-compile",
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from buildonce.build_options import BuildOptions, conceal_cache, holds_credentials
 from buildonce.errors import UsageError
 from buildonce.plan.secrecy import conceal, hide_credentials
 from buildonce.project.declaration import Declaration, VariantDeclaration
@@ -15,11 +16,14 @@ from buildonce.run.plan_file import Secret
 def without_secrets(declaration: Declaration) -> tuple[Declaration, tuple[Secret, ...]]:
     """Return a declaration without the values of build arguments that look secret, and which these are.
 
-    Raises `UsageError` for a named context whose address has a password in it: there is no other place to have it from.
+    Raises `UsageError` for an address of a named context, or an engine's cache, that has a password in it: there is no
+    other place to have it from.
     """
+    _check_caches(declaration.build.options)
     secrets = [Secret(variant=None, name=name) for name in _secret(declaration.args)]
     for target in (*declaration.variants, *declaration.linked):
         _check_contexts(target.contexts)
+        _check_caches(target.build.options)
         secrets += [Secret(variant=target.name, name=name) for name in _secret(target.args)]
     _check_contexts(declaration.contexts)
     variants, linked = (
@@ -66,6 +70,15 @@ def _secret(arguments: Mapping[str, str]) -> list[str]:
 
 def _open(arguments: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in arguments.items() if conceal(name, value) == value}
+
+
+def _check_caches(options: BuildOptions) -> None:
+    for text in (*options.cache_from, *options.cache_to):
+        if holds_credentials(text):
+            raise UsageError(
+                f"the engine's cache {conceal_cache(text)} has credentials in its text, which a plan file would show",
+                help="leave them out: the engine has them from the environment of the job, or of its own machine",
+            )
 
 
 def _check_contexts(contexts: Mapping[str, str]) -> None:

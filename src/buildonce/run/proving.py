@@ -22,7 +22,7 @@ from buildonce.events import Activity
 from buildonce.plan.nodes import BaseNode, ImageNode
 from buildonce.plan.plain_commands import depend_on_names_alone
 from buildonce.plan.tails import named_word
-from buildonce.run.base_records import Proof, ReadyBase, base_stack, find_disproof
+from buildonce.run.base_records import Proof, ReadyBase, base_name, base_stack, find_disproof
 from buildonce.run.built import read_built
 from buildonce.run.cores import CoreMaker, ReadyCore
 from buildonce.run.jobs import Derived, derive_base, derive_proof
@@ -166,10 +166,11 @@ class Prover:
         """
         base = case.base
         layers = await self._layers(base)
-        found = await self._against(case, layers, "")
+        again = f".buildonce-again-{secrets.token_hex(8)}"
+        # What an engine has of earlier builds is of no use beside a base that was made anew.
+        found = await self._against(case, layers, again if self._shop.anew.covers(base_name(base.node)) else "")
         if not found:
             return None, False
-        again = f".buildonce-again-{secrets.token_hex(8)}"
         fresh = await self._build_without(base.node, again)
         drift = await asyncio.to_thread(tree_differences, apply_layers(layers), apply_layers(fresh))
         changing = {one.path for one in drift}
@@ -213,6 +214,7 @@ class Prover:
                 platform=node.platform,
                 reason=reason,
                 contexts=contexts,
+                files=self._shop.plan.files_of(node),
             )
         )
         source, manifest = await read_built(built)

@@ -15,7 +15,7 @@ from buildonce.store.protocol import Source, Store
 from buildonce.tasks import together
 
 _TYPE = MediaType("application/vnd.buildonce.shipped.v1+json+zlib")
-_FORMAT = 1
+_FORMAT = 2
 
 
 class ShippedTag(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +42,8 @@ def input_of(plan: PlanFile, results: Mapping[str, Digest]) -> str:
         sorted(results.items()),
         plan.variants,
         (plan.epoch, plan.compression, plan.unchecked, plan.declaration.default, plan.declaration.latest),
+        [(one.name, sorted(one.build.annotations.items())) for one in plan.declaration.variants],
+        sorted(plan.declaration.build.annotations.items()),
     )
     return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from buildonce.assemble.compression import Compression
 from buildonce.assemble.config import decode_config
 from buildonce.assemble.parts import Parts
-from buildonce.build_options import BuildOptions
+from buildonce.build_options import BuildOptions, join_options
 from buildonce.dockerfile.stages import ImageSource, StageGraph, TargetSource, chain, reachable
 from buildonce.engines.handing import scope_caches
 from buildonce.engines.protocol import BuildJob, Built, Engine, Exported
@@ -29,8 +30,8 @@ from buildonce.plan.core_titles import Titles
 from buildonce.plan.file_plans import Images, images_needed
 from buildonce.plan.linking import Graphs, find_home
 from buildonce.plan.nodes import Plan
-from buildonce.plan.sources import Home, Request
-from buildonce.run.anew import Anew
+from buildonce.plan.sources import Home, Request, SourceFile
+from buildonce.run.anew import Anew, absence
 from buildonce.run.engine_queue import EngineQueue, Wish
 from buildonce.run.git import head
 from buildonce.run.jobs import Derived, given_contexts, pinned_contexts, platform_arguments
@@ -69,6 +70,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform
     reason: str
     contexts: Mapping[str, str] = msgspec.field(default_factory=dict)
+    files: tuple[int, ...] = ()
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     is_whole: bool = False
 
@@ -271,21 +273,32 @@ class Workshop:
 
     def _options(self, order: Order) -> BuildOptions:
         """Return what the engine is told; only what is compiled is kept in its own cache elsewhere."""
-        options = self.request.files[order.file].options
+        options = join_options([self.request.files[file].options for file in order.files or (order.file,)])
         if order.activity is Activity.COMPILE:
-            return scope_caches(
-                options, self.graphs[(order.file, order.platform)].stages[order.stage].label, order.platform
-            )
-        # What a proof builds shares what was built just now.
-        has_base = order.activity is Activity.PROVE
-        filtered = () if has_base else options.no_cache_filter
+            return scope_caches(options, self._scope(order), order.platform)
+        # What a proof builds is beside what was built just now.
+        is_proof = order.activity is Activity.PROVE
+        filtered = () if is_proof else options.no_cache_filter
         return replace(
-            options,
-            cache_from=(),
-            cache_to=(),
-            no_cache=options.no_cache and not has_base,
-            no_cache_filter=filtered,
+            options, cache_from=(), cache_to=(), no_cache=options.no_cache and not is_proof, no_cache_filter=filtered
         )
+
+    def _scope(self, order: Order) -> str:
+        """Return what tells the engine's cache of a stage from those of others: where several have its name, its file.
+
+        Of the file, it is where it lies and what it is given that counts, so that the next run finds the same.
+        """
+        label = self.graphs[(order.file, order.platform)].stages[order.stage].label
+        files = [file for file in self.request.files if label in _labels(file)]
+        if len(files) < 2:
+            return label
+        file = self.request.files[order.file]
+        named = (self.project.places[order.file], file.folder, sorted(file.build_args.items()))
+        return f"{label}-{hashlib.sha256(msgspec.json.encode(named)).hexdigest()[:8]}"
+
+    def absence(self, name: ResultName) -> str:
+        """Return why no earlier result is taken that is not there, or does not count."""
+        return absence(self.anew, name, self.cache.name)
 
     def _unused_links(self, graph: StageGraph) -> Mapping[str, str]:
         """Return an empty folder for each link: BuildKit looks all names up, also in stages that nothing needs."""
@@ -310,3 +323,8 @@ class Workshop:
         except EngineUnavailable as error:
             error.notes = (*error.notes, f"{order.activity.value} {order.node} needs one: {order.reason}")
             raise
+
+
+def _labels(file: SourceFile) -> frozenset[str]:
+    """Return what the stages of a Dockerfile are called: by their names, else by their numbers."""
+    return frozenset(stage.name or str(number) for number, stage in enumerate(file.dockerfile.stages))

@@ -33,6 +33,8 @@ MANIFEST = "manifest"
 _LEVELS = (INDEX, MANIFEST)
 _ALSO_KNOWN = ("index-descriptor", "manifest-descriptor")
 _PLACE = re.compile(r"([a-z-]+)(?:\[([^\]]*)\])?")
+_BEGINNING = re.compile(r"([a-z-]+(?:\[[^\]]*\])?(?:,[a-z-]+(?:\[[^\]]*\])?)*):")
+"""What stands before a colon, as buildx takes it: one place or several, whether they exist or not."""
 
 
 class Annotation(Struct, frozen=True, kw_only=True):
@@ -46,26 +48,25 @@ class Annotation(Struct, frozen=True, kw_only=True):
 
 def parse_annotation(key: str, value: str) -> tuple[Annotation, ...]:
     """Return what a key with its places means, one annotation for each place. Raises `UsageError`."""
-    places, colon, rest = key.partition(":")
-    if not colon or not _is_place(places):
+    found = _BEGINNING.match(key)
+    if not found:
         return (Annotation(level=MANIFEST, platform=None, key=_checked(key, key), value=value),)
+    places, rest = found[1], key[found.end() :]
     return tuple(
         Annotation(level=level, platform=platform, key=_checked(rest, key), value=value)
         for level, platform in _places(places, key)
     )
 
 
-def _is_place(text: str) -> bool:
-    """Say whether what stands before a colon names places; else it is a part of the key."""
-    matches = [_PLACE.fullmatch(part) for part in text.split(",")]
-    return all(match is not None and match[1] in (*_LEVELS, *_ALSO_KNOWN) for match in matches)
-
-
 def _places(text: str, key: str) -> Iterator[tuple[str, Platform | None]]:
     for part in text.split(","):
         match = _PLACE.fullmatch(part)
-        assert match is not None  # noqa: S101  see `_is_place`
-        level, platform = match[1], match[2]
+        level, platform = (match[1], match[2]) if match else (part, None)
+        if level not in (*_LEVELS, *_ALSO_KNOWN):
+            raise UsageError(
+                f"the annotation `{key}` is for `{part}`, which is no place",
+                help="the places are manifest, manifest[OS/ARCH] and index, with commas between several",
+            )
         if level in _ALSO_KNOWN:
             raise UsageError(
                 f"the annotation `{key}` is for a descriptor, which buildonce writes itself",
