@@ -167,10 +167,14 @@ class Prover:
         base = case.base
         layers = await self._layers(base)
         again = f".buildonce-again-{secrets.token_hex(8)}"
-        # What an engine has of earlier builds is of no use beside a base that was made anew.
-        found = await self._against(case, layers, again if self._shop.anew.covers(base_name(base.node)) else "")
-        if not found:
-            return None, False
+        # What an engine has of earlier builds may stand on another state of what comes before the copies, as after a
+        # build without its cache. What counts is made now, on what the base was made on.
+        attempts = (again,) if self._shop.anew.covers(base_name(base.node)) else ("", again)
+        found: tuple[Difference, ...] = ()
+        for one in attempts:
+            found = await self._against(case, layers, one)
+            if not found:
+                return None, False
         fresh = await self._build_without(base.node, again)
         drift = await asyncio.to_thread(tree_differences, apply_layers(layers), apply_layers(fresh))
         changing = {one.path for one in drift}
