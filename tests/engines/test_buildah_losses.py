@@ -29,6 +29,7 @@ def test_the_null_device_is_known_from_others(tmp_path: Path) -> None:
         ((STEP, ERROR), True),
         ((STEP, "make: *** no rule", "subprocess exited with status 2", ERROR), False),
         (("Error: no such image",), False),
+        (("STEP 2/2: COPY a /a", 'Error: building at STEP "COPY a /a": no such file'), False),
         ((), False),
     ],
 )

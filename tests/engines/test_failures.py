@@ -71,6 +71,34 @@ def test_what_looks_secret_is_not_shown(tmp_path: Path) -> None:
     ]
 
 
+ADDED = 'FROM scratch AS buildonce-core\nCOPY --from=builder ["/none", "/none"]\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_added"),
+    [
+        (("Dockerfile:5", "ERROR: failed to solve: /none: not found"), True),
+        (("Dockerfile:2", "ERROR: failed to solve: make"), False),
+        (("Dockerfile:3", "ERROR: failed to solve: make"), False),
+        (("[2/2] STEP 1/2: FROM scratch AS buildonce-core", "Error: building at STEP: /none"), True),
+        (("[1/2] STEP 1/2: FROM scratch AS builder", "Error: building at STEP: make"), False),
+        ((), False),
+    ],
+)
+def test_what_is_missing_in_a_stage_is_no_failure_of_the_stage(
+    tmp_path: Path, lines: tuple[str, ...], is_added: bool
+) -> None:
+    own = "FROM scratch AS builder\nRUN make\n"
+    job = replace(job_of(tmp_path), dockerfile=own + ADDED, own_lines=own.count("\n") + 1)
+    last = LastLines()
+    for line in lines:
+        last.add(line)
+    error = build_failed("engine", job, 1, last, "engine build .", notes=("more",))
+    assert ("to run it alone" not in str(error)) is is_added
+    assert ("the stage was built, but not all that is copied from it is there" in error.notes) is is_added
+    assert ("correct the copies from stage `builder`" in str(error)) is is_added
+
+
 def test_what_a_build_is_handed_is_handed_again_and_written_nowhere(tmp_path: Path) -> None:
     options = BuildOptions(
         secrets=("id=token,env=TOKEN", "id=file,src=secret.txt"), ssh=("default",), network="host", no_cache=True,

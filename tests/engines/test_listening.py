@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from buildonce.engines.listening import BuildkitDetails, Listener, is_buildah_detail, visible
 from buildonce.events import EngineLine, Event
+from tests.engines.jobs import make_job
 
 BUILDKIT = """\
 #0 building with "default" instance using docker driver
@@ -85,17 +88,17 @@ def test_a_line_is_what_a_terminal_shows_and_commands_it_nothing(line: str, text
     assert visible(line) == text
 
 
-def test_noise_is_a_detail() -> None:
+def test_noise_is_a_detail(tmp_path: Path) -> None:
     events: list[Event] = []
-    listener = Listener("base", events.append, lambda _: False, noise=re.compile("broken pipe"))
+    listener = Listener(make_job(tmp_path), events.append, lambda _: False, noise=re.compile("broken pipe"))
     for line in ("write: broken pipe", "made it"):
         listener(line)
     assert [event.is_detail for event in events if isinstance(event, EngineLine)] == [True, False]
 
 
-def test_lines_become_events_and_the_last_are_kept() -> None:
+def test_lines_become_events_and_the_last_are_kept(tmp_path: Path) -> None:
     events: list[Event] = []
-    listener = Listener("builder linux/amd64", events.append, is_buildah_detail)
+    listener = Listener(make_job(tmp_path), events.append, is_buildah_detail)
     for line in ("STEP 1/2: FROM scratch", "\x1b[0m", "made \x1b[1mit"):
         listener(line)
     assert events == [
@@ -103,3 +106,13 @@ def test_lines_become_events_and_the_last_are_kept() -> None:
         EngineLine(node="builder linux/amd64", text="made it"),
     ]
     assert listener.last.lines == ("STEP 1/2: FROM scratch", "made it")
+
+
+def test_values_that_look_secret_are_not_handed_on(tmp_path: Path) -> None:
+    events: list[Event] = []
+    build_args = {"NPM_TOKEN": "s3cret", "SSH_KEY": "first line\nsecond line", "PIN_PASSWORD": "1", "MODE": "release"}
+    listener = Listener(replace(make_job(tmp_path), build_args=build_args), events.append, lambda _: False)
+    for line in ("#4 [1/2] RUN npm login s3cret 1 release", "-- second line --"):
+        listener(line)
+    assert listener.last.lines == ("#4 [1/2] RUN npm login *** 1 release", "-- *** --")
+    assert [event.text for event in events if isinstance(event, EngineLine)] == list(listener.last.lines)

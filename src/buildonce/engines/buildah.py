@@ -201,7 +201,7 @@ class Buildah:
 
     async def _demand(self, job: BuildJob, arguments: tuple[str, ...], alone: str = "") -> None:
         """Run to the end what must not fail; ``alone`` is how to repeat it. Raises `EngineFailed`."""
-        listener = Listener(job.node, self.emit, is_buildah_detail, noise=_NOISE)
+        listener = Listener(job, self.emit, is_buildah_detail, noise=_NOISE)
         status = await self._call(arguments, listener)
         if status != 0:
             notes = await asyncio.to_thread(notes_on_losses, listener.last)

@@ -31,8 +31,10 @@ def notes_on_losses(last: LastLines) -> tuple[str, ...]:
 
 def is_silent(lines: Sequence[str]) -> bool:
     """Say whether nothing is there of the command that failed; some say nothing."""
-    said = [line for line in lines if not line.startswith(("subprocess exited ", "Error: building at STEP "))]
-    return len(said) < len(lines) and (not said or is_buildah_own(said[-1]))
+    if not any(line.startswith('Error: building at STEP "RUN') for line in lines[-1:]):
+        return False
+    said = [line for line in lines[:-1] if not line.startswith("subprocess exited ")]
+    return not said or is_buildah_own(said[-1])
 
 
 def null_problem(path: Path = _NULL) -> str:

@@ -172,7 +172,7 @@ class Buildx:
     async def _run(self, job: BuildJob, output: str) -> float:
         """Run a build; return the seconds that it took. Raises `EngineFailed` with the engine's last lines."""
         check_handed(job.options, self.environment)
-        listener = Listener(job.node, self.emit, BuildkitDetails())
+        listener = Listener(job, self.emit, BuildkitDetails())
         with tempfile.TemporaryDirectory(prefix="buildonce-") as folder:
             dockerfile = Path(folder) / "Dockerfile"
             await asyncio.to_thread(_write_inputs, job, dockerfile)

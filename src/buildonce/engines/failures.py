@@ -31,19 +31,36 @@ def build_failed(
 ) -> EngineFailed:
     """Return the error for a build that ended with this status; ``command`` repeats it, where one can."""
     said = "".join(f"\n  | {line}" for line in last.lines)
-    stage = f"stage `{job.stage or job.target}`" if job.stage or job.target else "the last stage"
     heading = "; its last lines were:" if said else " and said nothing"
+    stage = f"stage `{job.stage or job.target}`" if job.stage or job.target else "the last stage"
+    where = f"{stage} of {job.path} for {job.platform}, context {job.context}"
+    if _is_added(job, last.lines):
+        # To build the stage alone would show nothing: it can be built.
+        notes = (where, "the stage was built, but not all that is copied from it is there")
+        help_ = f"nothing was tagged; correct the copies from {stage} that name what the lines above miss"
+    else:
+        notes = (where, *notes, *((f"to run it alone: {command}",) if command else ()))
+        help_ = "nothing was tagged; the lines above name the instruction of your Dockerfile that failed"
     return EngineFailed(
         f"{name} failed ({job.activity.value} {job.node}, exit status {status}){heading}{said}",
         lines=last.lines,
         place=_place(job, last.lines),
-        notes=(
-            f"{stage} of {job.path} for {job.platform}, context {job.context}",
-            *notes,
-            *((f"to run it alone: {command}",) if command else ()),
-        ),
-        help="nothing was tagged; the lines above name the instruction of your Dockerfile that failed",
+        notes=notes,
+        help=help_,
     )
+
+
+def _is_added(job: BuildJob, lines: Sequence[str]) -> bool:
+    """Say whether what failed is the stage that was added to the user's, which copies what is wanted out of another.
+
+    BuildKit names the line, Buildah the instructions before it.
+    """
+    added = job.dockerfile.split("\n")[job.own_lines - 1 :]
+    first = next((line.strip() for line in added if line.strip().endswith(f" AS {job.target}")), None)
+    if first is None:
+        return False
+    named = [int(match[1]) for line in lines if (match := _FAILED_LINE.search(line))]
+    return any(number > job.own_lines for number in named) or any(line.endswith(f": {first}") for line in lines)
 
 
 def _place(job: BuildJob, lines: Sequence[str]) -> tuple[str, int] | None:

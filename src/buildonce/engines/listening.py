@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from buildonce.engines.last_lines import LastLines
+from buildonce.engines.protocol import BuildJob
 from buildonce.events import Emit, EngineLine
+from buildonce.plan.secrecy import looks_secret
 
 _COMMAND = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[ -/]*[0-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 """Commands to a terminal (ECMA-48, 5.4 and 5.6), and other control characters than tabs."""
+
+_HIDDEN = "***"
+_SHORTEST = 4
 
 _BUILDKIT_STEP = re.compile(r"#(\d+) \[(?:[^\]]* )?\d+/\d+\] (?!FROM )")
 _BUILDKIT_STATE = re.compile(r"#\d+ (?:DONE [\d.]+s|CACHED|\.\.\.|sha256:\S+ .*)$")
@@ -58,19 +63,32 @@ def is_buildah_detail(line: str) -> bool:
     return is_buildah_own(line) and _BUILDAH_STEP.match(line) is None
 
 
+def secret_values(build_args: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of build arguments whose names say that they are secrets; very short ones are none."""
+    for name, value in build_args.items():
+        if looks_secret(name):
+            yield from (line for line in value.splitlines() if len(line) >= _SHORTEST)
+
+
 class Listener:
-    """Hands the lines of a build on as events, and keeps the last ones."""
+    """Hands the lines of a build on as events, and keeps the last ones.
+
+    Engines name steps with the values of arguments in them: values that look secret are not handed on.
+    """
 
     def __init__(
-        self, node: str, emit: Emit, is_detail: Callable[[str], bool], *, noise: re.Pattern[str] | None = None
+        self, job: BuildJob, emit: Emit, is_detail: Callable[[str], bool], *, noise: re.Pattern[str] | None = None
     ) -> None:
         self.last = LastLines(noise)
-        self._node = node
+        self._secrets = tuple(secret_values(job.build_args))
+        self._node = job.node
         self._emit = emit
         self._is_detail = is_detail
 
     def __call__(self, line: str) -> None:
         """Hear a line; blank ones mean nothing."""
         if text := visible(line):
+            for secret in self._secrets:
+                text = text.replace(secret, _HIDDEN)
             is_detail = not self.last.add(text) or self._is_detail(text)
             self._emit(EngineLine(node=self._node, text=text, is_detail=is_detail))
