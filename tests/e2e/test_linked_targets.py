@@ -40,7 +40,6 @@ def files(run_id: str) -> dict[str, str]:
         "Dockerfile.through": f"FROM {BUSYBOX} AS middle\nCOPY --from=tool /out /out\n"
         f"FROM {BUSYBOX} AS made\nCOPY --from=middle /out/tool /t\nRUN wc -c /t > /size\n"
         f"FROM {BUSYBOX}\nCOPY --from=made /size /size\n",
-        "Dockerfile.alias": "FROM base AS it\n",
         "Dockerfile.trigger": f"FROM {BUSYBOX}\nONBUILD RUN echo triggered > /etc/triggered\n",
         "Dockerfile.triggered": "FROM trigger\nRUN echo own > /etc/own\n",
         "Dockerfile.image": "FROM base\nUSER 0\nCOPY --from=registry.example/acme/tool:1 /out/tool /t\n",
@@ -63,6 +62,7 @@ def bake() -> Document:
         "image": {"base": "target:base", "registry.example/acme/tool:1": "target:tool"},
     }
     targets = {name: {"dockerfile": f"Dockerfile.{name}", "contexts": found} for name, found in links.items()}
+    targets["alias"] = {"dockerfile-inline": "FROM base AS it\n", "contexts": links["alias"]}
     others = {
         "base": {"context": "base"},
         "tool": {"context": "tool", "target": "builder"},
@@ -115,7 +115,9 @@ services:
   base: {build: {context: tool, target: base, platforms: [linux/amd64, linux/arm64]}}
   app:
     build:
-      dockerfile: Dockerfile.app
+      dockerfile_inline: |
+        FROM base
+        COPY --from=tool /tool /tool
       additional_contexts: {tool: "service:tool", base: "service:base"}
       platforms: [linux/amd64, linux/arm64]
 """
@@ -124,7 +126,6 @@ services:
 def few(host: Host, folder: Path, run_id: str) -> Project:
     """Return a project of three services: a tool for one platform, a base for two, and what takes from both."""
     texts = {"tool/Dockerfile": FEW.format(busybox=BUSYBOX), "tool/main": run_id}
-    texts["Dockerfile.app"] = "FROM base\nCOPY --from=tool /tool /tool\n"
     return new_project(host, folder, texts | {"compose.yaml": COMPOSE})
 
 

@@ -191,6 +191,40 @@ def test_a_plan_file_has_no_secrets_of_what_is_only_linked() -> None:
     assert with_secrets(opened, secrets, {}, {"API_TOKEN": "hidden"}).linked[0].args["API_TOKEN"] == "hidden"
 
 
+INLINE = "FROM busybox AS app\nRUN echo $${HOME} > /x\n"
+
+
+def test_a_dockerfile_in_a_bake_file_is_called_after_its_place(tmp_path: Path) -> None:
+    target = {"dockerfile-inline": INLINE, "dockerfile": "not-read", "context": "sub"}
+    declared = bake({"target": {"app": target}}, "app")
+    (app,) = declared.variants
+    assert app.inline == INLINE.replace("$$", "$")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".dockerignore").write_text("junk\n")
+    project, _ = load_declared(declared, tmp_path)
+    assert project.files[0].dockerfile.path == "B, target.app.dockerfile-inline"
+    assert project.ignore_text(0).startswith("junk")
+
+
+def test_two_dockerfiles_in_one_file_are_two(tmp_path: Path) -> None:
+    targets = {name: {"dockerfile-inline": f"FROM scratch AS {name}\n"} for name in ("a", "b")}
+    project, declared = load_declared(bake({"target": targets}, "a", "b"), tmp_path)
+    assert [project.files[one.file].dockerfile.stages[0].name for one in declared] == ["a", "b"]
+
+
+def test_a_dockerfile_in_a_compose_file_excludes_another_one() -> None:
+    text = "services:\n  app:\n    build:\n      dockerfile_inline: FROM scratch\n"
+    (app,) = read_compose(text.encode(), path="compose.yaml", environment={}).variants
+    assert (app.inline, app.dockerfile) == ("FROM scratch", "compose.yaml, services.app.build.dockerfile_inline")
+    with pytest.raises(UsageError, match="`dockerfile` names another one"):
+        read_compose(f"{text}      dockerfile: D\n".encode(), path="compose.yaml", environment={})
+
+
+def test_a_draft_cannot_have_a_dockerfile_in_it() -> None:
+    with pytest.raises(UsageError, match=r"the Dockerfile of `app` stands in docker-bake\.json itself"):
+        draft_toml(bake({"target": {"app": {"dockerfile-inline": "FROM scratch"}}}, "app"), "docker-bake.json")
+
+
 def test_an_option_cannot_name_a_target() -> None:
     with pytest.raises(UsageError, match="the named context `base` cannot be the result of `app`"):
         load_named_contexts(["base=target:app"])

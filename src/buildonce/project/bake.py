@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from buildonce.dockerfile.problems import did_you_mean
 from buildonce.errors import UsageError
 from buildonce.project.bake_keys import EXPRESSED, NOT_YET, PASSED_OVER, has_effect
@@ -23,12 +25,12 @@ from buildonce.project.values import Value, kind
 PRINTED = "what `docker buildx bake --print` prints"
 
 
-def read_bake(printed: bytes, *, path: str = PRINTED) -> Declaration:
+def read_bake(printed: bytes, *, path: str = PRINTED, files: str = "") -> Declaration:
     """Return the variants of a resolved bake document; paths in it are relative to the project's folder.
 
     ``path`` is what messages call it. Raises `ConfigurationError` with everything in it that cannot be expressed.
     """
-    return declare_bake(read_printed(printed, path=path), path=path)
+    return declare_bake(read_printed(printed, path=path), path=path, files=files)
 
 
 def read_printed(printed: bytes, *, path: str = PRINTED) -> Resolved:
@@ -51,15 +53,18 @@ def read_printed(printed: bytes, *, path: str = PRINTED) -> Resolved:
     return Resolved(wanted=_members(groups), targets=targets)
 
 
-def declare_bake(resolved: Resolved, *, path: str) -> Declaration:
-    """Return the variants of resolved targets. Raises `ConfigurationError` with everything that cannot be expressed."""
+def declare_bake(resolved: Resolved, *, path: str, files: str = "") -> Declaration:
+    """Return the variants of resolved targets. Raises `ConfigurationError` with everything that cannot be expressed.
+
+    ``files`` is what messages call the files where Dockerfiles are in them, if not ``path``.
+    """
     findings = Findings(path)
     targets: dict[str, VariantDeclaration] = {}
     waiting = [name for name in resolved.wanted if name in resolved.targets]
     while waiting:
         name = waiting.pop(0)
         if name not in targets:
-            targets[name] = _target(name, resolved, findings)
+            targets[name] = _with_inline(_target(name, resolved, findings), resolved.targets[name], files or path)
             waiting += [one for one in links_of(targets[name]).values() if one in resolved.targets]
     for name, target in targets.items():
         place = ("target", name)
@@ -106,6 +111,14 @@ def _target(name: str, resolved: Resolved, findings: Findings) -> VariantDeclara
     )
 
 
+def _with_inline(variant: VariantDeclaration, target: Body, files: str) -> VariantDeclaration:
+    """Return the variant with the Dockerfile that its target has in it, if it has one: `dockerfile` counts no more."""
+    text = target.get("dockerfile-inline")
+    if not isinstance(text, str) or not text:
+        return variant
+    return replace(variant, inline=text, dockerfile=f"{files}, target.{variant.name}.dockerfile-inline")
+
+
 def _check_keys(target: Body, place: tuple[str, ...], findings: Findings) -> None:
     for key, value in target.items():
         if key in NOT_YET and has_effect(key, value):
@@ -124,15 +137,18 @@ def _contexts(target: Body, place: tuple[str, ...], findings: Findings) -> Mappi
 
 
 def _unescaped(target: Body) -> Body:
-    """Return a target without the escapes with which bake prints the values of `args` (bake.go, `MarshalJSON`)."""
-    args = target.get("args")
-    if not isinstance(args, Mapping):
-        return target
-    plain = {
-        name: value.replace("$${", "${").replace("%%{", "%{") if isinstance(value, str) else value
-        for name, value in args.items()
-    }
-    return {**target, "args": plain}
+    """Return a target without the escapes with which bake prints some values (bake.go, `MarshalJSON`)."""
+    plain = dict(target)
+    args, inline = target.get("args"), target.get("dockerfile-inline")
+    if isinstance(args, Mapping):
+        plain["args"] = {name: _plain(value) if isinstance(value, str) else value for name, value in args.items()}
+    if isinstance(inline, str):
+        plain["dockerfile-inline"] = _plain(inline)
+    return plain
+
+
+def _plain(text: str) -> str:
+    return text.replace("$${", "${").replace("%%{", "%{")
 
 
 def _members(groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from buildonce.project.bake_options import KEYS as OPTIONS
 from buildonce.project.values import Value
 
-EXPRESSED = ("context", "contexts", "dockerfile", "args", "tags", "target", "platforms", *OPTIONS)
+EXPRESSED = ("context", "contexts", "dockerfile", "dockerfile-inline", "args", "tags", "target", "platforms", *OPTIONS)
 
 PASSED_OVER: Mapping[str, str] = MappingProxyType(
     {
@@ -23,7 +23,6 @@ PASSED_OVER: Mapping[str, str] = MappingProxyType(
 
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "dockerfile-inline": "write it into a file, and name that as `dockerfile`",
         "call": "remove it: what is not built is no variant",
         "policy": "remove it, or build this target with `docker buildx bake`",
     }

@@ -37,7 +37,7 @@ def read_compose(text: bytes, *, path: str, environment: Mapping[str, str]) -> D
     """
     document = read_yaml(text, path)
     findings = Findings(path, document.lines)
-    reading = _Reading(posixpath.dirname(path), environment, findings)
+    reading = _Reading(path, environment, findings)
     top = reading.mapping(document.value, ())
     if top.get("include"):
         findings.add(("include",), "`include` is not read", "name the files that build something instead of this one")
@@ -74,10 +74,11 @@ def overrides_builds(text: bytes, *, path: str) -> bool:
 
 
 class _Reading:
-    """A Compose file in ``folder`` as it is read."""
+    """A Compose file, at ``path`` and in ``folder``, as it is read."""
 
-    def __init__(self, folder: str, environment: Mapping[str, str], findings: Findings) -> None:
-        self.folder = folder
+    def __init__(self, path: str, environment: Mapping[str, str], findings: Findings) -> None:
+        self.path = path
+        self.folder = posixpath.dirname(path)
         self.secrets: Mapping[str, Value] = {}
         self._environment = environment
         self._findings = findings
@@ -93,6 +94,9 @@ class _Reading:
             context = build_context(self._text(build, "context", at) or ".", self.folder)
         with self._findings.at((*at, "dockerfile")):
             dockerfile = dockerfile_path(self._text(build, "dockerfile", at) or "Dockerfile", context)
+        inline = self._text(build, "dockerfile_inline", at) or None
+        if inline and build.get("dockerfile"):
+            self._findings.add((*at, "dockerfile_inline"), "`dockerfile` names another one", "keep one of the two")
         tags = self.texts(build.get("tags"), (*at, "tags"))
         image = self._text(service, "image", place)
         with self._findings.at((*at, "tags") if tags else (*place, "image")):
@@ -100,7 +104,8 @@ class _Reading:
         platform = self._text(service, "platform", place)
         return VariantDeclaration(
             name=name,
-            dockerfile=dockerfile,
+            dockerfile=f"{self.path}, {'.'.join(at)}.dockerfile_inline" if inline else dockerfile,
+            inline=inline,
             context=context,
             target=self._text(build, "target", at) or None,
             args=self._args(build.get("args"), (*at, "args")),

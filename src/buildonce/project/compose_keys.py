@@ -8,7 +8,17 @@ from types import MappingProxyType
 from buildonce.project.compose_options import KEYS as OPTIONS
 from buildonce.project.values import Value
 
-EXPRESSED = ("context", "dockerfile", "target", "args", "additional_contexts", "platforms", "tags", *OPTIONS)
+EXPRESSED = (
+    "context",
+    "dockerfile",
+    "dockerfile_inline",
+    "target",
+    "args",
+    "additional_contexts",
+    "platforms",
+    "tags",
+    *OPTIONS,
+)
 
 PASSED_OVER: Mapping[str, str] = MappingProxyType(
     {
@@ -23,7 +33,6 @@ _INSTEAD = "remove it, or build this service with `docker compose build`"
 
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
-        "dockerfile_inline": "write it into a file, and name that as `dockerfile`",
         "privileged": _INSTEAD,
         "isolation": _INSTEAD,
     }

@@ -15,15 +15,17 @@ from buildonce.project.build_settings import BuildSettings
 class VariantDeclaration(Struct, frozen=True, kw_only=True):
     """An image that is wanted: a target of a Dockerfile with its arguments, and how it is called and shipped.
 
-    ``target`` is a stage's name; None for the Dockerfile's last stage. ``contexts`` are named contexts, with values as
-    `docker buildx build --build-context` takes them, or ``target:NAME`` for another target's result. ``platforms``
-    (texts) and ``tags`` (templates) are empty where the project's count; ``push`` is the repository that the variant
-    goes to, None where the project's counts. ``build`` is what its engine is told besides, and what the image is to
-    say of itself.
+    ``inline`` is the text of a Dockerfile that stands in the file that declares the variant; ``dockerfile`` is then
+    what messages call it. ``target`` is a stage's name; None for the Dockerfile's last stage. ``contexts`` are named
+    contexts, with values as `docker buildx build --build-context` takes them, or ``target:NAME`` for another target's
+    result. ``platforms`` (texts) and ``tags`` (templates) are empty where the project's count; ``push`` is the
+    repository that the variant goes to, None where the project's counts. ``build`` is what its engine is told besides,
+    and what the image is to say of itself.
     """
 
     name: str
     dockerfile: str = "Dockerfile"
+    inline: str | None = None
     context: str = "."
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)

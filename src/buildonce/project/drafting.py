@@ -42,6 +42,11 @@ def draft_toml(declaration: Declaration, source: str) -> Draft:
             notes=("in buildonce.toml, only a variant's result can be a named context",),
             help=f"add `{others[0]}` to what it builds; or go on with -f {source}, without a buildonce.toml",
         )
+    if inline := [one.name for one in declaration.variants if one.inline]:
+        raise UsageError(
+            f"the Dockerfile of `{inline[0]}` stands in {source} itself, which it cannot in buildonce.toml",
+            help=f"write it into a file, and name that as the `dockerfile` of `{inline[0]}`",
+        )
     renamed, changes = _rename(declaration, source)
     ruled, more = _give_rule(renamed)
     gathered = gather_common(_generalise(ruled))

@@ -173,7 +173,7 @@ LAYOUT = Form(
 )
 ENGINE = Form(
     noun="an engine",
-    pattern="buildx|buildah|podman",
+    pattern="(?:buildx|buildah|podman)",
     help="the engines are buildx, buildah and podman",
     example="buildah",
 )

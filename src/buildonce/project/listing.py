@@ -76,7 +76,7 @@ def _project(declaration: Declaration) -> Iterator[tuple[Names, Shown]]:
 
 
 def _variant(variant: VariantDeclaration) -> Iterator[tuple[Names, Shown]]:
-    yield ("dockerfile",), variant.dockerfile
+    yield ("dockerfile",), f"inline: {variant.dockerfile}" if variant.inline else variant.dockerfile
     yield ("context",), variant.context
     yield ("target",), variant.target
     yield from _texts("args", variant.args)

@@ -48,7 +48,8 @@ async def load_bake(
     command = buildx_command(environment)
     printed = await _print(command, folder, paths, targets, environment) if command else None
     if printed is not None:
-        return read_bake(printed)
+        named = ", ".join(path.name for path in paths or find_bake_files(folder))
+        return read_bake(printed, files=named)
     return await asyncio.to_thread(_resolve, paths or _default_files(folder, environment), targets, environment)
 
 

@@ -15,7 +15,7 @@ from buildonce.project.links import linked_name
 from buildonce.run.named_contexts import load_named_contexts
 from buildonce.run.project import FileOrder, Project, load_files
 
-_Place = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], bytes]
+_Place = tuple[str, str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], bytes]
 
 
 def load_declared(
@@ -34,7 +34,8 @@ def load_declared(
     contexts = _Contexts(folder, _links(declaration, numbers))
     orders = [
         FileOrder(
-            dockerfile=folder / one.dockerfile,
+            dockerfile=Path(one.dockerfile) if one.inline else folder / one.dockerfile,
+            inline=one.inline,
             context=folder / one.context,
             build_args=one.args,
             named_contexts=contexts.load(one.contexts),
@@ -72,7 +73,7 @@ def _links(declaration: Declaration, numbers: Mapping[_Place, int]) -> Mapping[s
 def _place(variant: VariantDeclaration) -> _Place:
     args, contexts = sorted(variant.args.items()), sorted(variant.contexts.items())
     options = msgspec.json.encode(variant.build.options, order="sorted")
-    return variant.dockerfile, variant.context, tuple(args), tuple(contexts), options
+    return variant.inline or "", variant.dockerfile, variant.context, tuple(args), tuple(contexts), options
 
 
 class _Contexts:

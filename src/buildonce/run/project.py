@@ -22,7 +22,7 @@ from buildonce.context import (
 )
 from buildonce.dockerfile.ignore import compile_ignore
 from buildonce.dockerfile.parser import parse_dockerfile
-from buildonce.dockerfile.runes import decode, escape_invalid
+from buildonce.dockerfile.runes import decode, encode, escape_invalid
 from buildonce.errors import ContextError, UsageError
 from buildonce.oci import Digest
 from buildonce.plan.recipes import FileInput
@@ -109,10 +109,14 @@ class Project(Struct, frozen=True, kw_only=True):
 
 
 class FileOrder(Struct, frozen=True, kw_only=True):
-    """A Dockerfile to be read, with its context, its arguments, its named contexts and its options."""
+    """A Dockerfile to be read, with its context, its arguments, its named contexts and its options.
+
+    One with its text ``inline`` is not read; ``dockerfile`` is what messages call it.
+    """
 
     dockerfile: Path
     context: Path
+    inline: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     named_contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     options: BuildOptions = field(default_factory=BuildOptions)
@@ -129,16 +133,17 @@ def load_files(orders: Sequence[FileOrder], memory: Path | None = None) -> Proje
             raise UsageError(
                 f"there is no folder `{order.context}` to take as the build context", help="name it with --context DIR"
             )
+    texts = dict.fromkeys((one.dockerfile, one.inline) for one in orders)
     parsed = {
-        path: parse_dockerfile(_read(path), str(path)) for path in dict.fromkeys(one.dockerfile for one in orders)
+        (path, text): parse_dockerfile(_read(path) if text is None else encode(text), str(path)) for path, text in texts
     }
     known = {root: Memory(root, memory) for root in dict.fromkeys(one.context for one in orders)}
-    places = dict.fromkeys((one.context, one.dockerfile) for one in orders)
+    places = dict.fromkeys((one.context, None if one.inline else one.dockerfile) for one in orders)
     opened = {(root, path): ProjectContext(_open(root, path), known[root]) for root, path in places}
-    contexts = tuple(opened[one.context, one.dockerfile] for one in orders)
+    contexts = tuple(opened[one.context, None if one.inline else one.dockerfile] for one in orders)
     files = tuple(
         SourceFile(
-            dockerfile=parsed[one.dockerfile],
+            dockerfile=parsed[one.dockerfile, one.inline],
             context=context,
             folder=one.context.resolve().name,
             build_args=one.build_args,
@@ -150,7 +155,7 @@ def load_files(orders: Sequence[FileOrder], memory: Path | None = None) -> Proje
     return Project(files=files, contexts=contexts)
 
 
-def _open(root: Path, dockerfile: Path) -> Context:
+def _open(root: Path, dockerfile: Path | None) -> Context:
     """Return a Dockerfile's context, without buildonce's own folder in it."""
     context = open_context(root, dockerfile)
     return replace(context, ignore=compile_ignore(_ignore_text(context.ignore_path)))
