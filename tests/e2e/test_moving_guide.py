@@ -30,7 +30,7 @@ def test_the_guide_leads_where_it_says(host: Host, run_id: str, tmp_path: Path) 
         "BUILDONCE_STATE": str(tmp_path / "state"),
         **{f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
-    replaced = {"ghcr.io/acme": f"{host.registry}/guide-{run_id}"}
+    replaced = {"ghcr.io/acme": f"{host.registry}/guide-{run_id}", "localhost:5000": f"{host.registry}/tried-{run_id}"}
     folder, ran = CHECKOUT, 0
     for step in read_guide(GUIDE):
         if step.file:
@@ -39,8 +39,11 @@ def test_the_guide_leads_where_it_says(host: Host, run_id: str, tmp_path: Path) 
                 text = text.replace(old, new)
             (folder / step.file).write_text(text)
             continue
+        command = step.command
+        for old, new in replaced.items():
+            command = command.replace(old, new)
         done = subprocess.run(
-            ["bash", "-c", f"{step.command} && pwd"], cwd=folder, env=environment, capture_output=True, text=True
+            ["bash", "-c", f"{command} && pwd"], cwd=folder, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, f"$ {step.command}\n{done.stdout}{done.stderr}"
         *printed, there = done.stdout.splitlines()
