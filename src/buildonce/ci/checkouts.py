@@ -16,7 +16,7 @@ def check_out(project: Path, target: Path) -> None:
         capture_output=True,
         check=False,
     )
-    if listed.returncode != 0:
+    if listed.returncode != 0 or not listed.stdout:  # no checkout, or a folder that Git ignores as a whole
         shutil.copytree(project, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_OWN))
         return
     for name in listed.stdout.split(b"\0"):
