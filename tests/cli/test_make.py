@@ -371,3 +371,42 @@ def test_a_plain_image_in_another_registry_is_brought_by_a_bases_job(
     outputs = chain.plan(f"--cache={other.host}/team/app-cache")
     assert outputs["has-bases"] == "true", "its layers are not there yet"
     assert any("its layers are not in" in node.reason for node in read_plan(chain.file).nodes)
+
+
+def test_what_is_known_of_a_base_may_be_larger_than_a_record(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildonce.run.bases._RECORD_LIMIT", 10)
+    chain.until_ship()
+    cache = chain.registry.repository("team/app-cache")
+    assert [tag for tag in cache.tags if tag.startswith("more-")]
+    chain.fetched()
+    assert chain.make("ship").code == 0
+    assert not chain.fetched() & base_layers(chain.registry)
+    assert chain.plan()["ships"] == "false", "a plan finds it there too"
+
+
+def test_what_was_known_of_a_large_base_and_is_gone_is_gathered_again_by_a_job(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buildonce.run.bases._RECORD_LIMIT", 10)
+    chain.until_ship()
+    assert chain.make("ship").code == 0
+    chain.remove("more-")
+    outputs = chain.plan("--tag=new-{variant}")
+    assert outputs["has-bases"] == "true"
+    assert any("its record does not say" in node.reason for node in read_plan(chain.file).nodes)
+
+
+def test_what_is_copied_from_another_target_is_planned_the_same_in_every_job(chain: Chain, project: Path) -> None:
+    (project / "Dockerfile").write_text(
+        "FROM busybox:1 AS one\nRUN make\nFROM busybox:1 AS two\nCOPY --from=library /out/tool /bin/tool\n"
+    )
+    (project / "buildonce.toml").write_text(
+        'default = "two"\n[variants.one]\n[variants.two]\ncontexts = { library = "target:one" }\n'
+    )
+    outputs = chain.plan("--variant=two")
+    assert outputs["compiles"] == "true"
+    chain.compile()
+    chain.make_all("bases")
+    ran = chain.make("ship")
+    assert ran.code == 0, ran.err
+    assert chain.tags
