@@ -13,6 +13,7 @@ import pytest
 from buildonce.cli.main import guarded
 from tests.cli.bases import push_bases
 from tests.fakes.registry import FakeRegistry
+from tests.verify.releases import LayoutShelf, RegistryShelf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +104,15 @@ def call(
         return Ran(code=code, out=said.out, err=said.err)
 
     return run
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> LayoutShelf:
+    """An empty layout."""
+    return LayoutShelf(tmp_path / "layout")
+
+
+@pytest.fixture
+def repository(registry: FakeRegistry) -> RegistryShelf:
+    """An empty repository."""
+    return RegistryShelf(registry)
