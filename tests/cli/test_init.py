@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from buildonce.project.loading import load_declaration
+from buildonce.project.toml_file import load_declaration
 from tests.cli.conftest import Call
 
 DOCKERFILE = """\

@@ -8,8 +8,8 @@ import pytest
 
 from buildonce.errors import ConfigurationError
 from buildonce.project.declaration import Declaration, VariantDeclaration
-from buildonce.project.loading import load_declaration
 from buildonce.project.toml import read_toml
+from buildonce.project.toml_file import load_declaration
 
 FULL = """\
 dockerfile = "images/Dockerfile"

@@ -209,7 +209,7 @@ async def _load(
 
     from buildonce.cli.wiring import own_platform
     from buildonce.engines.local_images import LocalImages
-    from buildonce.run.loading import Loadable, load_images, local_names
+    from buildonce.run.local_loading import Loadable, load_images, local_names
 
     images = [
         Loadable(

@@ -19,8 +19,8 @@ from buildonce.project.build_settings import BuildSettings
 from buildonce.project.file_kinds import kind_of
 from buildonce.project.forms import ENGINE, find_wrong
 from buildonce.project.layers import Fallbacks, Layer, environment_layer, lay_over, resolve_layers
-from buildonce.project.loading import load_declaration
 from buildonce.project.toml import Configuration
+from buildonce.project.toml_file import load_declaration
 from buildonce.run.project import OWN_FOLDER
 
 
@@ -64,7 +64,7 @@ async def _read(files: Sequence[Path], folder: Path, environment: Mapping[str, s
             raise UsageError(f"{', '.join(map(str, files))} are not merged", help="name one file with -f")
         _check_here(files[0], folder)
         return load_declaration(folder, files[0])
-    from buildonce.run.drafting import find_declared
+    from buildonce.run.declarations import find_declared
 
     found = await find_declared(folder, files, environment)
     return Configuration(file=found.source, declaration=found.declaration)

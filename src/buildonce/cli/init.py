@@ -31,7 +31,7 @@ def init(files: tuple[Path, ...], *, prints: bool, force: bool) -> None:
     from buildonce.project.drafting import draft_toml
     from buildonce.project.keys import FILE_NAME
     from buildonce.report.tables import count
-    from buildonce.run.drafting import find_declared
+    from buildonce.run.declarations import find_declared
 
     path = Path(FILE_NAME)
     if path.exists() and not force and not prints:

@@ -13,7 +13,7 @@ from buildonce.engines.local_images import LocalImages
 from buildonce.errors import EngineFailed, EngineUnavailable, NotInStore
 from buildonce.events import Event
 from buildonce.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Digest, Manifest, digest_of, encode_json
-from buildonce.run.loading import Loadable, load_images, local_names
+from buildonce.run.local_loading import Loadable, load_images, local_names
 from buildonce.store.layout import LayoutStore
 from buildonce.store.streams import blob_of_bytes
 
