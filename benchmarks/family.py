@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.facts import machine_facts
 from benchmarks.proxy import CountingProxy, Traffic, counting_proxy
 from benchmarks.results import Case, Result, Run, render_markdown, render_tables, to_document
-from benchmarks.sides import PLATFORMS, VARIANTS, Bake, Buildonce, Project, Sample, Side
+from benchmarks.sides import PLATFORMS, VARIANTS, Bake, Buildonce, Project, Sample, Side, run_environment
 from benchmarks.tags import index_digests
 
 _WARM_UPS = 2
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         print("BUILDONCE_HOST_REGISTRY names no registry: run `make bench`", file=sys.stderr)
         return 2
     results = tuple(measure(size, options, registry) for size in options.size or (0, 40))
-    document = to_document(machine_facts(_environment(Path())), results)
+    document = to_document(machine_facts(run_environment(Path())), results)
     print(f"\n{render_tables(results)}")
     if options.write:
         options.write.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class _Bench:
         self._size = size
         self._registry = registry
         self._name = f"bench-{os.getpid()}-{size}"
-        self._environment = _environment(folder)
+        self._environment = run_environment(folder)
         self._sides: tuple[Side, ...] = (
             Buildonce(Project(folder / "ours" / "family", size, self._environment)),
             Bake(Project(folder / "peer" / "family", size, self._environment)),
@@ -146,14 +146,6 @@ class _Bench:
 
     def _repository(self, side: Side, address: str) -> str:
         return f"{address}/{self._name}/{side.name}"
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Return the environment in which both sides run."""
-    # An installed package has its bytecode beside it; without, Python would compile buildonce at every start.
-    dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONDEVMODE", "PYTHONPROFILEIMPORTTIME")
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "BUILDONCE_STATE": str(folder / "state")}
 
 
 def _parser() -> argparse.ArgumentParser:

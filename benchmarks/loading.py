@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.facts import machine_facts
-from benchmarks.sides import Project, Sample
+from benchmarks.sides import Project, Sample, run_environment
 
 SCHEMA = "buildonce.benchmark.loading/1"
 VARIANT = "claude"
@@ -93,11 +93,7 @@ def measure(folder: Path, rounds: int) -> list[Mapping[str, Sample]]:
 
 
 def _sides(folder: Path) -> tuple[Side, ...]:
-    environment = {
-        **os.environ,
-        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
-        "BUILDONCE_STATE": str(folder / "state"),
-    }
+    environment = run_environment(folder)
     ours = Project(folder / "ours" / "family", 0, environment)
     peers = Project(folder / "peer" / "family", 0, environment)
     for project in (ours, peers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -175,3 +176,11 @@ def _pad(sources: Path, megabytes: int) -> None:
     padded = rule.replace("$(objects)", "$(objects) build/pad").replace("$^", "$(objects)")
     padded += _PAD_RULE.format(size=megabytes) + "\nbuild/pad: pad.c | build\n\t$(CC) -O2 -o $@ $<\n"
     makefile.write_text(text.replace(rule, padded))
+
+
+def run_environment(folder: Path) -> dict[str, str]:
+    """Return the environment in which both sides run."""
+    # An installed package has its bytecode beside it; without, Python would compile buildonce at every start.
+    dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONDEVMODE", "PYTHONPROFILEIMPORTTIME")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "BUILDONCE_STATE": str(folder / "state")}

@@ -13,7 +13,7 @@ from buildonce.engines.local_images import LocalImages
 from buildonce.errors import EngineFailed, EngineUnavailable, NotInStore
 from buildonce.events import Event
 from buildonce.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Digest, Manifest, digest_of, encode_json
-from buildonce.run.local_loading import Loadable, load_images, local_names
+from buildonce.run.local_loading import AskedAhead, Loadable, load_images, local_names
 from buildonce.store.layout import LayoutStore
 from buildonce.store.streams import blob_of_bytes
 
@@ -167,3 +167,19 @@ async def test_a_docker_that_does_not_answer_is_an_error(tmp_path: Path) -> None
 async def test_no_docker_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="there is no `docker` command"):
         await LocalImages(environment={"PATH": str(tmp_path)}).load(tmp_path / "archive")
+
+
+async def test_an_engine_that_was_asked_ahead_is_asked_once() -> None:
+    class Counting(Engine):
+        asked = 0
+
+        async def layers(self, name: str) -> frozenset[Digest]:
+            self.asked += 1
+            return await super().layers(name)
+
+    engine = Counting([b"a"])
+    ahead = AskedAhead(engine, ("app:v1", "app:v1"))
+    assert await ahead.layers("app:v1") == engine.has
+    assert engine.asked == 1
+    assert await ahead.layers("app:v1") == engine.has
+    assert engine.asked == 2

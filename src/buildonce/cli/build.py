@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from buildonce.events import Emit
+    from buildonce.run.local_loading import AskedAhead
     from buildonce.run.outcome import Outcome
     from buildonce.run.planned import Planned
     from buildonce.run.resolving import Resolve
@@ -197,18 +198,32 @@ async def _build(asked: Asked, emit: Emit, how: _How) -> Outcome:
             compression=Compression(how.compression),
             reprove=how.reprove,
         )
+        local = _ask_ahead(options.tags, targets, asked) if how.load else None
         outcome = await build_project(planned, options, around, targets)
-        return await _load(outcome, options.tags, targets, asked, emit) if how.load else outcome
+        return await _load(outcome, options.tags, targets, asked, emit, local) if local else outcome
+
+
+def _ask_ahead(tags: Mapping[str, tuple[str, ...]], targets: Mapping[str, Store], asked: Asked) -> AskedAhead:
+    """Return the local engine, which is asked what it has while the images are made."""
+    from buildonce.engines.local_images import LocalImages
+    from buildonce.run.local_loading import AskedAhead, local_names
+
+    local = LocalImages(environment=dict(os.environ))
+    return AskedAhead(local, (local_names(targets[one].name, asked.context, tags[one])[0] for one in targets))
 
 
 async def _load(
-    outcome: Outcome, tags: Mapping[str, tuple[str, ...]], targets: Mapping[str, Store], asked: Asked, emit: Emit
+    outcome: Outcome,
+    tags: Mapping[str, tuple[str, ...]],
+    targets: Mapping[str, Store],
+    asked: Asked,
+    emit: Emit,
+    local: AskedAhead,
 ) -> Outcome:
     """Load the images for this machine's platform into the local engine."""
     from msgspec import structs
 
     from buildonce.cli.wiring import own_platform
-    from buildonce.engines.local_images import LocalImages
     from buildonce.run.local_loading import Loadable, load_images, local_names
 
     images = [
@@ -220,5 +235,5 @@ async def _load(
         for one in outcome.images
         if one.platform == own_platform()
     ]
-    await load_images(images, LocalImages(environment=dict(os.environ)), emit)
+    await load_images(images, local, emit)
     return structs.replace(outcome, loaded=tuple(name for image in images for name in image.names))

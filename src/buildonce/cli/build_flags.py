@@ -13,7 +13,6 @@ from buildonce.project.build_settings import BuildSettings, Value, settings_of
 from buildonce.project.forms import Form, find_wrong
 from buildonce.project.keys import PROJECT_KEYS
 from buildonce.project.layers import FLAGS
-from buildonce.ship.annotations import parse_annotation
 
 _ANY = Platform(os="linux", architecture="amd64")
 
@@ -86,5 +85,8 @@ def check_build(settings: Iterable[BuildSettings], environment: Mapping[str, str
         for text in one.options.secrets:
             parse_secret(text, environment)
         scope_caches(one.options, "any", _ANY)
-        for key, value in one.annotations.items():
-            parse_annotation(key, value)
+        if one.annotations:  # what reads them takes a while to load
+            from buildonce.ship.annotations import parse_annotation
+
+            for key, value in one.annotations.items():
+                parse_annotation(key, value)

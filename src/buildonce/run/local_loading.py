@@ -13,7 +13,7 @@ import re
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,25 @@ class ImageEngine(Protocol):
     async def load(self, archive: Path) -> bool:
         """Load an archive of images; say whether all of them can be run."""
         ...
+
+
+class AskedAhead:
+    """A local engine that is asked for the images of some names while others work; needs a running event loop."""
+
+    def __init__(self, engine: ImageEngine, names: Iterable[str]) -> None:
+        self._engine = engine
+        self._asked = {name: asyncio.ensure_future(engine.layers(name)) for name in dict.fromkeys(names)}
+        for asked in self._asked.values():  # if it is not wanted in the end, it does not matter what became of it
+            asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def layers(self, name: str) -> frozenset[Digest]:
+        """Return the diff IDs of the image of this name as they were when it was asked; it counts once."""
+        asked = self._asked.pop(name, None)
+        return await (asked or self._engine.layers(name))
+
+    async def load(self, archive: Path) -> bool:
+        """Load an archive of images; say whether all of them can be run."""
+        return await self._engine.load(archive)
 
 
 class Loadable(Struct, frozen=True, kw_only=True):
