@@ -122,12 +122,12 @@ def test_a_command_says_only_what_it_is_given() -> None:
 
 
 def test_an_error_is_shown_where_it_is() -> None:
-    one = Diagnostic(code="SYNTAX", message="no", path="/work/tree/sub/Dockerfile", line=3, column=2, help="do")
-    assert list(annotate_error(SyntaxProblem([one]), root="/work/tree")) == [
+    one = Diagnostic(code="SYNTAX", message="no", path="/checkout/sub/Dockerfile", line=3, column=2, help="do")
+    assert list(annotate_error(SyntaxProblem([one]), root="/checkout")) == [
         "::error file=sub/Dockerfile,line=3,col=2,title=SYNTAX::no%0Ado"
     ]
-    failed = EngineFailed("it failed\nat last", place=("/work/tree/Dockerfile", 9))
-    assert list(annotate_error(failed, root="/work/tree")) == [
+    failed = EngineFailed("it failed\nat last", place=("/checkout/Dockerfile", 9))
+    assert list(annotate_error(failed, root="/checkout")) == [
         "::error file=Dockerfile,line=9,title=ENGINE-FAILED::it failed%0Aat last"
     ]
     assert list(annotate_error(UsageError("no"), root="")) == ["::error title=USAGE::no"]

@@ -53,8 +53,9 @@ _NO_JOBS = _Jobs(write=None, matrix="", compression="gzip", unchecked=())
 )
 @click.option(
     "--matrix",
-    type=click.Choice(["github", "json"]),
-    help="Print the jobs that there are, as GitHub's outputs or as JSON, instead of the plan.",
+    type=click.Choice(["github", "gitlab", "json"]),
+    help="Print the jobs that there are instead of the plan: as GitHub's outputs, as a child pipeline of GitLab's, "
+    "or as JSON.",
 )
 @click.option(
     "--compression",
@@ -113,13 +114,19 @@ def show_plan(
 
 
 def _show_matrix(file: PlanFile, form: str) -> None:
+    from buildonce.ci.gitlab import ENGINES, render_child
     from buildonce.ci.matrix import github_outputs, matrix_document
     from buildonce.oci import digest_of
     from buildonce.report.documents import print_document
     from buildonce.run.plan_file import encode_plan
 
     document = matrix_document(file, digest_of(encode_plan(file)))
-    click.echo(github_outputs(document), nl=False) if form == "github" else print_document(document)
+    if form == "github":
+        click.echo(github_outputs(document), nl=False)
+    elif form == "gitlab":
+        click.echo(render_child(document, ENGINES), nl=False)
+    else:
+        print_document(document)
 
 
 async def _inspect(
