@@ -54,7 +54,11 @@ def test_zizmor_finds_nothing() -> None:
 
 
 def test_the_version_is_one_word(tmp_path: Path) -> None:
-    assert run(0, tmp_path, "pipx", VERSION="1.0 --pip-args=x; id") == ["install", "buildonce==1.0 --pip-args=x; id"]
+    assert run(0, tmp_path, "pipx", VERSION="1.0 --pip-args=x; id") == [
+        "install",
+        "--force",
+        "buildonce==1.0 --pip-args=x; id",
+    ]
 
 
 @pytest.mark.parametrize("hostile", ["$(touch injected)", "`touch injected`", "a b", "'", '"', "*", "a;touch injected"])

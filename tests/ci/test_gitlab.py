@@ -92,7 +92,9 @@ def test_nothing_of_a_title_is_put_in_or_run() -> None:
     found = child(FULL)
     assert found["compile-a"]["variables"]["TITLE"] == "cost: $$HOME $${X}"
     scripts = {line for one in found.values() if isinstance(one, dict) for line in one.get("script", ())}
-    assert scripts == {"test -s plan.json", 'buildonce make plan.json "$JOB" --made made'}
+    stage = 'stage=--stage; [ "$CI_COMMIT_BRANCH" = "$CI_DEFAULT_BRANCH" ] && stage=; [ -n "$CI_COMMIT_TAG" ] && stage='
+    make = 'buildonce make .buildonce/plan.json "$JOB" --made .buildonce/made'
+    assert scripts == {"test -s .buildonce/plan.json", make, stage, f"{make} $stage"}
 
 
 def test_nothing_to_do_is_a_pipeline_of_one_job() -> None:

@@ -129,7 +129,7 @@ def test_what_a_secret_says_is_no_input(project: Project) -> None:
     ("told", "said"),
     [
         (("--secret", "id=file,src=nothing"), "the secret `file` is the file nothing, which is not there"),
-        (("--secret", "id=file,env=NOTHING"), "the secret `file` is the variable NOTHING, which is not set"),
+        (("--secret", "id=file,env=NOTHING"), "the secret `file` is the variable NOTHING, which is not set, or empty"),
         (("--ssh", "default"), "the SSH agent `default` is the one at SSH_AUTH_SOCK, which is not set"),
         (("--ssh", "key=./nothing"), "the SSH agent `key` is ./nothing, which is not there"),
     ],

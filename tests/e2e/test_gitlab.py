@@ -19,8 +19,8 @@ pytestmark = pytest.mark.host
 
 DOCKERFILE = """\
 FROM busybox:1.36-glibc AS builder
-COPY version.txt /version
-RUN cp /version /app
+COPY . /all
+RUN cp /all/version.txt /app
 FROM busybox:1.36-glibc AS one
 COPY --from=builder /app /app
 FROM busybox:1.36-glibc AS two
@@ -32,8 +32,9 @@ COPY --from=builder /app /app
 class Pipeline:
     """What GitLab's coordinator does: jobs in the order of their stages, each in a checkout with earlier artifacts."""
 
-    def __init__(self, project: Project, folder: Path) -> None:
+    def __init__(self, project: Project, folder: Path, branch: str = "main") -> None:
         self._project = project
+        self._given = {"CI_DEFAULT_BRANCH": "main", "CI_COMMIT_BRANCH": branch, "CI_COMMIT_TAG": ""}
         self._folder = folder
         self._artifacts = folder / "artifacts"
         self._artifacts.mkdir(parents=True)
@@ -47,32 +48,33 @@ class Pipeline:
         checkout = self._folder / "jobs" / name
         shutil.copytree(self._project.folder, checkout)
         shutil.copytree(self._artifacts, checkout, dirs_exist_ok=True)
-        own = {"PATH": self._path, "HOME": str(checkout / "home"), "BUILDONCE_STATE": str(checkout / "state")}
+        home = str(self._folder / "homes" / name)
+        own = {"PATH": self._path, "HOME": home, "BUILDONCE_STATE": f"{home}/state"}
         expanded = {key: value.replace("$$", "$") for key, value in variables.items()}
-        for script in scripts:
-            done = subprocess.run(
-                ["bash", "-c", script],
-                cwd=checkout,
-                env={**self._project.host.environment, **own, **expanded},
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, f"{name}: {script}\n{done.stdout}{done.stderr}"
+        script = "\n".join(("set -eo pipefail", *scripts))
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=checkout,
+            env={**self._project.host.environment, **own, **self._given, **expanded},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{name}: {script}\n{done.stdout}{done.stderr}"
         for path in paths:
             source, target = checkout / path, self._artifacts / path
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target, dirs_exist_ok=True) if source.is_dir() else shutil.copy(source, target)
 
     def run(self) -> list[str]:
         """Plan, and run the child; return the names of its jobs in their order."""
-        self.job(
-            "parent", ["buildonce plan --write plan.json --matrix gitlab > child.yml"], {}, ["plan.json", "child.yml"]
-        )
-        child: dict[str, Any] = yaml.safe_load((self._artifacts / "child.yml").read_text())
+        plan = "buildonce plan --write .buildonce/plan.json --matrix gitlab > .buildonce/child.yml"
+        self.job("parent", ["mkdir -p .buildonce", plan], {}, [".buildonce/plan.json", ".buildonce/child.yml"])
+        child: dict[str, Any] = yaml.safe_load((self._artifacts / ".buildonce" / "child.yml").read_text())
         ran = []
         for stage in child["stages"]:
             for name, job in child.items():
                 if isinstance(job, dict) and job["stage"] == stage:
-                    self.job(name, job["script"], job["variables"], job["artifacts"]["paths"])
+                    self.job(name, job["script"], job["variables"], job.get("artifacts", {}).get("paths", []))
                     ran.append(name)
         return ran
 
@@ -95,5 +97,8 @@ def test_the_pipeline_ships_what_there_is_to_ship(host: Host, tmp_path: Path, ru
     assert verified.code == 0, verified.out + verified.err
     assert Pipeline(project, tmp_path / "again").run() == ["plan"]
     project.write("version.txt", f"{run_id} changed")
-    changed = Pipeline(project, tmp_path / "changed").run()
-    assert changed == ["plan", first[1], "ship"]
+    before = project.host.demand("docker", "buildx", "imagetools", "inspect", "--raw", f"{target}:one")
+    assert Pipeline(project, tmp_path / "aside", branch="feature").run() == ["plan", first[1], "ship"]
+    assert project.host.demand("docker", "buildx", "imagetools", "inspect", "--raw", f"{target}:one") == before
+    assert Pipeline(project, tmp_path / "changed").run() == ["plan", "ship"]
+    assert project.host.demand("docker", "buildx", "imagetools", "inspect", "--raw", f"{target}:one") != before

@@ -179,4 +179,9 @@ def test_equal_things_are_spelt_alike() -> None:
 def test_what_is_there_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "key").touch()
     told = BuildOptions(secrets=(f"id=a,src={tmp_path}/key", "id=b,env=B"), ssh=("default", f"k={tmp_path}/key"))
-    check_handed(told, {"B": "", "SSH_AUTH_SOCK": "/agent"})
+    check_handed(told, {"B": "x", "SSH_AUTH_SOCK": "/agent"})
+
+
+def test_an_empty_variable_is_no_secret() -> None:
+    with pytest.raises(UsageError, match="the variable B, which is not set, or empty"):
+        check_handed(BuildOptions(secrets=("id=b,env=B",)), {"B": ""})

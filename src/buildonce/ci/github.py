@@ -76,7 +76,7 @@ def render_workflow(workflow: Workflow) -> str:
             "permissions: {}",
             "",
             "concurrency:",
-            "  group: images-${{ github.ref }}",
+            "  group: images-${{ github.event_name == 'workflow_dispatch' && github.run_id || github.ref }}",
             "  cancel-in-progress: ${{ github.event_name == 'pull_request' }}",
             "",
             "defaults:",
@@ -157,7 +157,8 @@ def _make_job(workflow: Workflow, kind: str) -> list[str]:
         needs, wanted = "plan", "needs.plan.outputs.compiles == 'true'"
     else:
         needs = "[plan, compile]"
-        wanted = f"${{{{ !cancelled() && needs.plan.outputs.has-bases == 'true' && {_ended('compile')} }}}}"
+        outputs = "needs.plan.result == 'success' && needs.plan.outputs.has-bases == 'true'"
+        wanted = f"${{{{ !cancelled() && {outputs} && {_ended('compile')} }}}}"
     env = {"JOB": "${{ matrix.job }}", **{name: f"${{{{ secrets.{name} }}}}" for name in workflow.variables}}
     steps = [
         *_beginning(workflow),
@@ -192,7 +193,8 @@ def _ship_job(workflow: Workflow) -> list[str]:
         f'buildonce make {_FOLDER}/plan.json ship --made {_FOLDER}/made --json "${{options[@]}}" \\',
         f"  > {_FOLDER}/shipped.json",
     ]
-    wanted = f"!cancelled() && needs.plan.outputs.ships == 'true' && {_ended('compile')} && {_ended('bases')}"
+    outputs = "needs.plan.result == 'success' && needs.plan.outputs.ships == 'true'"
+    wanted = f"!cancelled() && {outputs} && {_ended('compile')} && {_ended('bases')}"
     steps = [
         *_beginning(workflow),
         *_downloads(made=True),

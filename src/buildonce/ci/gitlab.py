@@ -12,14 +12,15 @@ import msgspec
 
 from buildonce.report.wire import MatrixDocument, MatrixJob
 
-PLAN_FILE = "plan.json"
+PLAN_FILE = ".buildonce/plan.json"
 PARENT = "PARENT_PIPELINE_ID"
 """The variable that the parent hands on: its pipeline's ID."""
 
 ENGINES = ".gitlab/buildonce.yml"
 """The project's file that says where jobs run."""
 
-_MADE = "made"
+_MADE = ".buildonce/made"
+"""Both are in the folder that no build context has in it."""
 _ENGINE, _SMALL = ".buildonce-engine", ".buildonce-small"
 """Jobs of the project's own that say where jobs run: with an engine (for ``$PLATFORM``), and without one."""
 
@@ -39,7 +40,7 @@ def render_child(document: MatrixDocument, include: str) -> str:
     jobs |= _jobs("compile", document.compile)
     jobs |= _jobs("bases", document.bases)
     if document.ship:
-        jobs["ship"] = _job("ship", _SMALL, {"JOB": "ship"})
+        jobs["ship"] = _ship()
     return msgspec.json.format(msgspec.json.encode(jobs), indent=2).decode() + "\n"
 
 
@@ -53,6 +54,16 @@ def _plan() -> Job:
         "script": [f"test -s {PLAN_FILE}"],
         "artifacts": {"paths": [PLAN_FILE]},
     }
+
+
+def _ship() -> Job:
+    """Return the job that ships: one at a time, and tags move for the default branch and for Git tags alone."""
+    script = [
+        'stage=--stage; [ "$CI_COMMIT_BRANCH" = "$CI_DEFAULT_BRANCH" ] && stage=; [ -n "$CI_COMMIT_TAG" ] && stage=',
+        f'buildonce make {PLAN_FILE} "$JOB" --made {_MADE} $stage',
+    ]
+    job = {name: value for name, value in _job("ship", _SMALL, {"JOB": "ship"}).items() if name != "artifacts"}
+    return {**job, "script": script, "resource_group": "buildonce-ship"}
 
 
 def _jobs(stage: str, jobs: Iterable[MatrixJob]) -> Mapping[str, Job]:

@@ -24,6 +24,9 @@ from buildonce.tasks import to_the_end
 TEMPORARY = "buildonce.invalid/temporary"
 """The repository of temporary names; of no registry, and never of one (RFC 2606, section 2)."""
 
+_PATIENCE = 30.0
+"""Seconds for what must not keep a run from ending."""
+
 
 @dataclass(slots=True)
 class _Lent:
@@ -118,8 +121,13 @@ class DockerStore:
 
     async def _remove(self, name: str) -> None:
         """Remove an image that may not be there."""
-        status, _ = await self._docker("image", "rm", name)
-        if status != 0 and (await self._docker("image", "inspect", "--format", "{{.Id}}", name))[0] == 0:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                status, _ = await self._docker("image", "rm", name)
+                is_left = status != 0 and (await self._docker("image", "inspect", "--format", "{{.Id}}", name))[0] == 0
+        except TimeoutError:
+            is_left = True
+        if is_left:
             self.emit(Warned(message=f"an image was left in Docker's store: `docker image rm {name}` removes it"))
 
     async def _demand(self, job: BuildJob, *arguments: str) -> None:

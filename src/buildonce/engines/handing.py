@@ -22,6 +22,8 @@ from buildonce.oci import Platform
 _AGENT = "SSH_AUTH_SOCK"
 _NAMED_BY = {"gha": "scope", "s3": "name", "azblob": "name"}
 """The field that keeps the entries of one cache apart from those of another, by the cache's type."""
+_LONGEST = 80
+"""How many characters of a stage's name go into a tag."""
 _FOLDERS = ("src", "dest")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -30,9 +32,10 @@ def check_handed(options: BuildOptions, environment: Mapping[str, str]) -> None:
     """Raise `UsageError` for a secret or an SSH agent that is not there: an engine would say so late, or not."""
     for text in options.secrets:
         secret = parse_secret(text, environment)
-        if secret.variable and secret.variable not in environment:
+        # A CI provider gives a secret that nobody has stored as an empty variable.
+        if secret.variable and not environment.get(secret.variable):
             raise UsageError(
-                f"the secret `{secret.id}` is the variable {secret.variable}, which is not set",
+                f"the secret `{secret.id}` is the variable {secret.variable}, which is not set, or empty",
                 help=f"set it, or leave out the secret: {text}",
             )
         if secret.file and not Path(secret.file).is_file():
@@ -71,7 +74,7 @@ def scope_caches(options: BuildOptions, stage: str, platform: Platform) -> Build
 
     Two jobs that write to one cache keep only what the last of them wrote; so each has its own. Raises `UsageError`.
     """
-    scope = f"{_NOT_IN_NAMES.sub('_', stage)}-{platform.slug}"
+    scope = f"{_NOT_IN_NAMES.sub('_', stage)[:_LONGEST]}-{platform.slug}"
     return replace(
         options,
         cache_from=tuple(_scoped(text, scope) for text in options.cache_from if not is_inline(text)),

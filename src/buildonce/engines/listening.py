@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from buildonce.engines.last_lines import LastLines
 from buildonce.engines.protocol import BuildJob
 from buildonce.events import Emit, EngineLine
-from buildonce.plan.secrecy import looks_secret
+from buildonce.plan.secrecy import hide_credentials, looks_secret
 
 _COMMAND = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[ -/]*[0-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
@@ -80,7 +80,8 @@ class Listener:
         self, job: BuildJob, emit: Emit, is_detail: Callable[[str], bool], *, noise: re.Pattern[str] | None = None
     ) -> None:
         self.last = LastLines(noise)
-        self._secrets = tuple(secret_values(job.build_args))
+        # The longest first: one may begin another.
+        self._secrets = tuple(sorted(secret_values(job.build_args), key=len, reverse=True))
         self._node = job.node
         self._emit = emit
         self._is_detail = is_detail
@@ -90,5 +91,6 @@ class Listener:
         if text := visible(line):
             for secret in self._secrets:
                 text = text.replace(secret, _HIDDEN)
+            text = hide_credentials(text)
             is_detail = not self.last.add(text) or self._is_detail(text)
             self._emit(EngineLine(node=self._node, text=text, is_detail=is_detail))

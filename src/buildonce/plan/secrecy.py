@@ -57,7 +57,7 @@ class Concealed(Struct, frozen=True):
 
     def within(self, text: str) -> str:
         """Return the text with a digest in the place of every secret-looking variable's value, and of credentials."""
-        for name, value in sorted(self.variables.items()):
+        for name, value in sorted(self.variables.items(), key=lambda pair: (-len(pair[1]), pair[0])):
             if value and looks_secret(name):
                 text = text.replace(value, _digest(name, value))
         return hide_credentials(text)

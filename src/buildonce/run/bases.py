@@ -55,7 +55,17 @@ class BaseMaker:
 
     async def offer(self, base: ReadyBase) -> Offer:
         """Return what the base offers to programs: from its record, else as its layers say."""
-        return await self._shop.once("offer", base.node.key, lambda: self._offer(base))
+        found = await self._shop.once("offer", base.node.key, lambda: self._offer_or_refusal(base))
+        if isinstance(found, NotExpressible):
+            raise found
+        return found
+
+    async def _offer_or_refusal(self, base: ReadyBase) -> Offer | NotExpressible:
+        """Return the refusal as a value: raised in the task that all wait for, it would end the whole run."""
+        try:
+            return await self._offer(base)
+        except NotExpressible as error:
+            return error
 
     async def _offer(self, base: ReadyBase) -> Offer:
         known = decode_offer(base.offer)

@@ -119,7 +119,7 @@ class _Judge:
         for name, store in stores.items():
             if not isinstance(store, RegistryStore) or store.repository.registry in near or not base.blobs():
                 continue
-            if not await store.has_blob(base.blobs()[-1].descriptor):
+            if not all(await together(store.has_blob(blob.descriptor) for blob in base.blobs())):
                 return f"its layers are not in {name} yet"
         return ""
 

@@ -101,8 +101,13 @@ async def load_image(image: Loadable, engine: ImageEngine) -> None:
             ]
             small = {**_documents(image, stored, manifest), _path(manifest.config): config}
             await _write(archive, small, layers, image.source)
-            if await engine.load(archive):
-                return
+            try:
+                if await engine.load(archive):
+                    return
+            except EngineFailed:
+                # Docker's own image store has a layer only on those that it had below it: it gets everything then.
+                if len(layers) == len(manifest.layers):
+                    raise
     raise EngineFailed(
         f"docker loaded {image.names[0]}, and cannot unpack it", help="see `docker events` and its log for the reason"
     )

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from buildonce.assemble.compression import Compression
 from buildonce.engines.protocol import Engine
-from buildonce.errors import EngineUnavailable, UsageError
-from buildonce.events import Activity
+from buildonce.errors import EngineUnavailable, StoreError, UsageError
+from buildonce.events import Activity, Warned
 from buildonce.oci import Digest
 from buildonce.plan.recipes import Key
 from buildonce.plan.sources import Request
@@ -157,7 +157,10 @@ async def ship_plan(
     )
     outcome = await build_project(planned, options, replace(around, find_engine=_no_engine), targets)
     if not stage_only:
-        await keep_shipped(around.cache, input_of(order.plan, order.pins), outcome.tags)
+        try:
+            await keep_shipped(around.cache, input_of(order.plan, order.pins), outcome.tags)
+        except StoreError as error:  # the release is complete all the same
+            around.emit(Warned(message=f"the next plan will not know that this was shipped: {error.message}"))
     return outcome
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -224,7 +225,9 @@ class Prover:
         source, manifest = await read_built(built)
         config = await self._shop.small_blob(source, manifest.config)
         stack = stack_layers(source, manifest.layers, config)
-        return tuple(layer.entries for layer in await self._shop.layers.read(stack))
+        layers = tuple(layer.entries for layer in await self._shop.layers.read(stack))
+        await asyncio.to_thread(shutil.rmtree, built.layout, ignore_errors=True)  # it may be as large as the base
+        return layers
 
 
 def last_error(error: EngineFailed) -> str:

@@ -231,7 +231,8 @@ class Workshop:
         members = reachable(graph, stage) if order.is_whole else chain(graph, stage)[:1]
         found = {}
         for source in (member.linked for member in members):
-            if source is not None and self.find_linked is not None:
+            if source is not None:
+                assert self.find_linked is not None, "an empty folder would stand for a target"  # noqa: S101
                 found[source.name] = await self.find_linked(find_home(self.request, order.file, source))
         return found
 
