@@ -119,7 +119,8 @@ def test_an_image_of_a_layout_is_written_to_be_loaded_under_a_name(tmp_path: Pat
     given = LayoutReference(str(tmp_path / "layout"), manifest.digest)
     write_loadable(given, ARM64, "name:tag", tmp_path / "a")
     with tarfile.open(tmp_path / "a") as archive:
-        contents = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+        files = ((member.name, archive.extractfile(member)) for member in archive)
+        contents = {name: file.read() for name, file in files if file is not None}
     (listed,) = json.loads(contents.pop("manifest.json"))
     assert (contents[listed["Config"]], listed["RepoTags"]) == (config_of(ONE), ["name:tag"])
     assert [gzip.decompress(contents[path]) for path in listed["Layers"]] == [ONE]

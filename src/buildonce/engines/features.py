@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from buildonce.dockerfile.mounts import split_fields
 from buildonce.dockerfile.problems import locate, source_lines
-from buildonce.dockerfile.stages import reachable, resolve_stages
 from buildonce.dockerfile.syntax import Add, Copy, Dockerfile, Healthcheck, Mount, Place, Run, TypedInstruction
+from buildonce.engines.job_stages import resolve_job
 from buildonce.engines.protocol import BuildJob
 
 
@@ -41,19 +41,11 @@ class Need(Struct, frozen=True, kw_only=True):
 
 def find_needs(job: BuildJob, dockerfile: Dockerfile) -> tuple[Need, ...]:
     """Return what the job's target, and the stages that it is built from, ask for, in the file's order."""
-    graph = resolve_stages(
-        dockerfile,
-        build_args=job.build_args,
-        target_platform=job.platform,
-        build_platform=job.platform,
-        named_contexts=job.named_contexts,
-        target=job.target,
-    )
-    target = graph.find(job.target) if job.target else graph.stages[-1]
+    _, stages = resolve_job(job, dockerfile)
     lines = source_lines(dockerfile.text)
     found = [
         Need(feature=feature, place=locate(lines, typed.span, needle), text=lines[typed.span.start - 1])
-        for stage in (reachable(graph, target) if target else ())
+        for stage in stages
         for typed in stage.instructions
         for feature, needle in _features(typed)
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO
 
 from buildonce.assemble.compression import INPUT_CHUNK, Compression, open_compressor
 from buildonce.errors import EngineFailed, IntegrityError
@@ -24,6 +23,7 @@ from buildonce.oci import (
 )
 from buildonce.plan.images import LayoutReference
 from buildonce.store.documents import LIMIT, identify
+from buildonce.store.protocol import Readable
 from buildonce.store.streams import open_file
 
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -69,7 +69,7 @@ class LayoutWriter:
         self.path(descriptor.digest).write_bytes(content)
         return descriptor
 
-    def put_layer(self, archive: BinaryIO, diff_id: str, compression: Compression) -> Descriptor:
+    def put_layer(self, archive: Readable, diff_id: str, compression: Compression) -> Descriptor:
         """Write a layer. Raises `IntegrityError` if the archive's digest is not ``diff_id``."""
         plain, packed = hashlib.sha256(), hashlib.sha256()
         compressor = open_compressor(compression)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from buildonce.dockerfile.parser import parse_dockerfile
-from buildonce.dockerfile.runes import encode
-from buildonce.dockerfile.stages import reachable, resolve_stages
 from buildonce.dockerfile.syntax import Run
 from buildonce.engines.builders import Builder
+from buildonce.engines.job_stages import resolve_job
 from buildonce.engines.protocol import BuildJob
 from buildonce.errors import EngineUnavailable
 from buildonce.oci import Platform
@@ -36,17 +34,8 @@ def require_nodes(builder: Builder, job: BuildJob) -> None:
 
 def _runs(job: BuildJob) -> Iterator[tuple[Platform, int]]:
     """Yield the platform and the line of every RUN that the job's target needs."""
-    dockerfile = parse_dockerfile(encode(job.dockerfile), job.path)
-    graph = resolve_stages(
-        dockerfile,
-        build_args=job.build_args,
-        target_platform=job.platform,
-        build_platform=job.platform,
-        named_contexts=job.named_contexts,
-        target=job.target,
-    )
-    target = graph.find(job.target) if job.target else graph.stages[-1]
-    for stage in reachable(graph, target) if target else ():
+    _, stages = resolve_job(job)
+    for stage in stages:
         for typed in stage.instructions:
             if isinstance(typed, Run):
                 yield stage.platform, typed.span.start

@@ -10,7 +10,6 @@ import io
 import tarfile
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +30,7 @@ from buildonce.oci import (
 )
 from buildonce.plan.images import LayoutReference
 from buildonce.store.documents import LIMIT, check_digest
+from buildonce.store.protocol import Readable
 from buildonce.store.streams import open_file
 
 _LISTING = "manifest.json"
@@ -75,12 +75,12 @@ def _compression(diff_id: str, job: BuildJob) -> Compression:
     return Compression.GZIP if job.compress and diff_id not in job.known_layers else Compression.UNCOMPRESSED
 
 
-def _member(files: tarfile.TarFile, name: str) -> BinaryIO:
+def _member(files: tarfile.TarFile, name: str) -> Readable:
     """Open a file of an archive, also through a link: before Docker 25, equal layers are links. Raises `KeyError`."""
     file = files.extractfile(name)
     if file is None:
         raise KeyError(name)
-    return file  # type: ignore[return-value]  # it can do all that is asked of it
+    return file
 
 
 def write_loadable(given: LayoutReference, platform: Platform, name: str, archive: Path) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from buildonce.dockerfile.parser import parse_dockerfile
-from buildonce.dockerfile.runes import encode
-from buildonce.dockerfile.stages import ResolvedStage, StageGraph, StageSource, reachable, resolve_stages
+from buildonce.dockerfile.stages import ResolvedStage, StageGraph, StageSource
 from buildonce.dockerfile.syntax import Arg, Run, TypedInstruction
+from buildonce.engines.job_stages import resolve_job
 from buildonce.engines.protocol import BuildJob
 
 
@@ -19,18 +18,10 @@ def find_steps(job: BuildJob) -> frozenset[str]:
     of arguments where they are declared, the platform, the context's folder. Files are not looked at: those of one
     folder are the same to all jobs of a run.
     """
-    graph = resolve_stages(
-        parse_dockerfile(encode(job.dockerfile), job.path),
-        build_args=job.build_args,
-        target_platform=job.platform,
-        build_platform=job.platform,
-        named_contexts=job.named_contexts,
-        target=job.target,
-    )
-    target = graph.find(job.target) if job.target else graph.stages[-1]
+    graph, stages = resolve_job(job)
     ends: dict[int, str] = {}
     found: set[str] = set()
-    for stage in reachable(graph, target) if target else ():
+    for stage in stages:
         end = _begin(job, stage, ends)
         for typed in stage.instructions:
             end = _name(end, *_words(graph, stage, typed, ends))
