@@ -8,11 +8,9 @@ from buildonce.assemble.config import (
     apply_metadata,
     decode_config,
     encode_config,
-    onbuild_triggers,
     resolve_workdir,
     scratch_config,
     with_default_path,
-    without_triggers,
     working_directory,
 )
 from buildonce.assemble.gotext import duration, encode_go_json, quote
@@ -155,12 +153,6 @@ def test_a_path_is_added_where_there_is_none() -> None:
     )
     assert with_default_path(_BASE) == _BASE
     assert with_default_path({"os": "windows"}) == {"os": "windows"}
-
-
-def test_triggers_are_seen_and_not_inherited() -> None:
-    config = {"config": {"OnBuild": ["RUN x"]}}
-    assert onbuild_triggers(config) == ("RUN x",)
-    assert onbuild_triggers(without_triggers(config)) == ()
 
 
 @pytest.mark.parametrize(

@@ -184,16 +184,6 @@ def for_platform(config: Config, platform: Platform) -> Config:
     return {**rest, "os": platform.os, "architecture": platform.architecture, **({"variant": normal} if normal else {})}
 
 
-def onbuild_triggers(config: Config) -> tuple[str, ...]:
-    """Return the ONBUILD triggers of a base; each is an instruction that BuildKit runs after FROM."""
-    return tuple(_settings(config).get("OnBuild") or ())
-
-
-def without_triggers(config: Config) -> Config:
-    """Return ``config`` as a stage begins with it: triggers are not inherited."""
-    return _with(config, OnBuild=None)
-
-
 def working_directory(config: Config) -> str:
     """Return the working directory in force, ``/`` if none is set."""
     return _settings(config).get("WorkingDir") or "/"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from buildonce.ci.groups import Work, group_work
 from buildonce.errors import UsageError
 from buildonce.plan.nodes import BaseNode, BaseOrigin, CoreNode, ImageNode, Plan
-from buildonce.plan.recipes import Key, Recipe, encode_recipe, key_of
+from buildonce.plan.recipes import Key, Recipe, key_of
 from buildonce.plan.verdicts import VerdictKind
 from buildonce.run.deciding import Decision
 from buildonce.run.inspection import Action, Finding
@@ -281,7 +281,7 @@ def _grouped(items: Iterable[_Item]) -> list[tuple[str, int, int, list[_Item]]]:
 def _family(recipe: Recipe) -> str:
     """Return what stands for the stages that an engine builds once: where a chain starts from, and its first step."""
     first = replace(recipe, kind="stage", steps=recipe.steps[:1], cores=())
-    return f"{recipe.platform} {key_of(first)}" if encode_recipe(first) else ""
+    return f"{recipe.platform} {key_of(first)}"
 
 
 def _with_names(jobs: Iterable[Job]) -> Iterable[Job]:

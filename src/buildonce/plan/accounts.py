@@ -231,7 +231,7 @@ class _Stages:
         key = self.plan.key(stage)
         if key not in self.found:
             steps = [(one, recipe) for one in self.plan.evaluated(stage).steps for recipe in self.plan.describe((one,))]
-            self._add(self.plan.label(stage), (stage,), key, steps)
+            self.add_chain(self.plan.label(stage), (stage,), key, steps)
         return key
 
     def add_chain(
@@ -243,17 +243,6 @@ class _Stages:
         more: Mapping[str, str] = _NOTHING,
     ) -> str:
         """Add a chain of stages as one, with all that it depends on and ``more`` settings; return its key."""
-        self._add(name, stages, key, steps, more)
-        return key
-
-    def _add(
-        self,
-        name: str,
-        stages: tuple[int, ...],
-        key: str,
-        steps: Sequence[tuple[Step, StepRecipe]],
-        more: Mapping[str, str] = _NOTHING,
-    ) -> None:
         graph = self.plan.graph
         first = graph.stages[stages[0]]
         written_at = graph.stages[stages[1]] if first.linked else first
@@ -279,6 +268,7 @@ class _Stages:
             },
             steps=tuple(self._step(step, recipe) for step, recipe in steps),
         )
+        return key
 
     def _step(self, step: Step, recipe: StepRecipe) -> StepAccount:
         is_run = isinstance(step.expanded, Run)
